@@ -1,0 +1,143 @@
+"""Durable state machines for Python: one declaration, one step function.
+
+Declare a lifecycle by subclassing `Lifecycle`; run it in this process with `Machine`; step it by yourself,
+purely, with `start` and `step`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from stateward.chart import (
+    Action,
+    Actions,
+    Chart,
+    Composite,
+    Context,
+    ContextMarker,
+    Done,
+    Effect,
+    EffectMarker,
+    Elapsed,
+    Event,
+    EventMarker,
+    Final,
+    FrozenMap,
+    Guard,
+    Handler,
+    Lifecycle,
+    Meta,
+    Parallel,
+    Raise,
+    Started,
+    State,
+    after,
+    always,
+    chart_of,
+    declare_immutable,
+    done,
+    nested,
+    on,
+    wire_name,
+)
+from stateward.errors import (
+    ActionFailed,
+    CallerError,
+    Conflict,
+    DefinitionError,
+    DefinitionWarning,
+    EndlessLoop,
+    LedgerUnavailable,
+    MachineBusy,
+    MachineStopped,
+    Refusal,
+    Refused,
+    SnapshotInvalid,
+    StatewardError,
+    UnknownEntity,
+    WorldError,
+)
+from stateward.kernel import (
+    Explanation,
+    Microstep,
+    Position,
+    Snapshot,
+    Step,
+    TimerSet,
+    position_of,
+    start,
+    step,
+)
+from stateward.machine import Machine, MutexMachine, SwapMachine
+
+if TYPE_CHECKING:
+    from stateward.machine import ChannelMachine
+
+__all__ = [
+    "Action",
+    "ActionFailed",
+    "Actions",
+    "CallerError",
+    "ChannelMachine",
+    "Chart",
+    "Composite",
+    "Conflict",
+    "Context",
+    "ContextMarker",
+    "DefinitionError",
+    "DefinitionWarning",
+    "Done",
+    "Effect",
+    "EffectMarker",
+    "Elapsed",
+    "EndlessLoop",
+    "Event",
+    "EventMarker",
+    "Explanation",
+    "Final",
+    "FrozenMap",
+    "Guard",
+    "Handler",
+    "LedgerUnavailable",
+    "Lifecycle",
+    "Machine",
+    "MachineBusy",
+    "MachineStopped",
+    "Meta",
+    "Microstep",
+    "MutexMachine",
+    "Parallel",
+    "Position",
+    "Raise",
+    "Refusal",
+    "Refused",
+    "Snapshot",
+    "SnapshotInvalid",
+    "Started",
+    "State",
+    "StatewardError",
+    "Step",
+    "SwapMachine",
+    "TimerSet",
+    "UnknownEntity",
+    "WorldError",
+    "after",
+    "always",
+    "chart_of",
+    "declare_immutable",
+    "done",
+    "nested",
+    "on",
+    "position_of",
+    "start",
+    "step",
+    "wire_name",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the machine that needs asyncio when it is first asked for."""
+    if name == "ChannelMachine":
+        from stateward.machine import ChannelMachine  # noqa: PLC0415
+
+        return ChannelMachine
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

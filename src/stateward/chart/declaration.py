@@ -1,0 +1,507 @@
+"""The class syntax: the body of a Lifecycle is its diagram.
+
+While a class body runs, `State(...)`, `on(...)` and their kin only write down what they were given and on
+which line. When the class is complete its whole tree is known; then references become paths, the draft is
+checked, and the chart is built (`assemble.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from types import FrameType
+from typing import Any, Generic, TypeVar, overload
+
+from stateward.chart.nodes import Chart
+from stateward.chart.values import (
+    Action,
+    ContextMarker,
+    Delay,
+    Done,
+    Elapsed,
+    Event,
+    EventMarker,
+    FinalData,
+    Guard,
+    Meta,
+)
+from stateward.errors import DefinitionError
+
+__all__ = [
+    "Arc",
+    "Composite",
+    "Final",
+    "FreeArc",
+    "History",
+    "Lifecycle",
+    "Nested",
+    "Parallel",
+    "State",
+    "States",
+    "Target",
+    "Transition",
+    "after",
+    "always",
+    "chart_of",
+    "done",
+    "nested",
+    "on",
+]
+
+C = TypeVar("C", bound=ContextMarker)
+E = TypeVar("E", bound=EventMarker)
+E_contra = TypeVar("E_contra", bound=EventMarker, contravariant=True)
+T = TypeVar("T", bound=type)
+
+StateHandler = Callable[[Any, Event], object] | Callable[[Any, Event, Meta], object]
+"""An entry or exit handler: whatever event led there, it takes it."""
+StateHandlers = StateHandler | tuple[StateHandler, ...]
+
+
+def _origin() -> str:
+    """The file and line of the declaration that is being written down."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
+
+
+class FreeArc:
+    """From one or more sources to targets, without handlers of its own; fits any event and context."""
+
+    __slots__ = ("do", "internal", "origin", "sources", "targets", "when")
+
+    def __init__(
+        self,
+        sources: tuple[Target, ...],
+        targets: tuple[Target, ...],
+        when: Callable[..., Any] | None,
+        do: Callable[..., Any] | None,
+        *,
+        internal: bool,
+    ) -> None:
+        self.sources = sources
+        self.targets = targets
+        self.when = when
+        self.do = do
+        self.internal = internal
+        self.origin = _origin()
+
+
+class Arc(FreeArc, Generic[C, E_contra]):
+    """An arc with a guard or an action, which fits their context and event only."""
+
+    __slots__ = ()
+
+
+class _Source:
+    """What can stand before `.to(...)`: a state, or several joined by `|`."""
+
+    def _members(self) -> tuple[Target, ...]:
+        raise NotImplementedError
+
+    @overload
+    def to(self, *targets: Target, internal: bool = False) -> FreeArc: ...
+    @overload
+    def to(
+        self,
+        *targets: Target,
+        when: Guard[C, E] | None = None,
+        do: Action[C, E] | None = None,
+        internal: bool = False,
+    ) -> Arc[C, E]: ...
+    def to(
+        self,
+        *targets: Target,
+        when: Guard[Any, Any] | None = None,
+        do: Action[Any, Any] | None = None,
+        internal: bool = False,
+    ) -> FreeArc:
+        """An arc to a target, or to several in different regions of a parallel.
+
+        Args:
+            targets: the states that are entered; a composite's default child follows by itself.
+            when: the guard of this arc.
+            do: the action of this arc.
+            internal: don't leave the composite source, whose descendants the targets are.
+        """
+        return _arc(self._members(), targets, when, do, internal=internal)
+
+    @overload
+    def stay(self) -> FreeArc: ...
+    @overload
+    def stay(self, *, when: Guard[C, E] | None = None, do: Action[C, E] | None = None) -> Arc[C, E]: ...
+    def stay(self, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> FreeArc:
+        """A targetless arc: its action runs, nothing is left or entered."""
+        return _stay(self._members(), when, do)
+
+    def __or__(self, other: State | States | Nested) -> States:
+        return States((*self._members(), *_members_of(other)))
+
+
+class States(_Source):
+    """Several states, as sources or in `already=`."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, members: tuple[Target, ...]) -> None:
+        self.members = members
+
+    def _members(self) -> tuple[Target, ...]:
+        return self.members
+
+
+class State(_Source):
+    """An atomic state.
+
+    Args:
+        initial: its parent starts in it.
+        entry: one action or a tuple of them, run when it is entered.
+        exit: one action or a tuple of them, run when it is left.
+        sla: how long an entity may stay before it counts as stuck.
+        name: its name, where the attribute's can't be used.
+        description: one line for drawings and catalogues.
+    """
+
+    def __init__(
+        self,
+        *,
+        initial: bool = False,
+        entry: StateHandlers = (),
+        exit: StateHandlers = (),  # noqa: A002 - the field's word
+        sla: timedelta | None = None,
+        name: str | None = None,
+        description: str = "",
+    ) -> None:
+        self.initial = initial
+        self.entry = entry
+        self.exit = exit
+        self.sla = sla
+        self.name = name
+        self.description = description
+        self.origin = _origin()
+
+    def _members(self) -> tuple[Target, ...]:
+        return (self,)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = self.name or name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class Final(State):
+    """A final state: its parent is done, or at the top level the whole lifecycle is finished.
+
+    Args:
+        data: gives the parent's done event its data.
+        entry: as for `State`.
+        name: as for `State`.
+        description: as for `State`.
+    """
+
+    def __init__(
+        self,
+        *,
+        data: FinalData[Any, Event] | None = None,
+        initial: bool = False,
+        entry: StateHandlers = (),
+        exit: StateHandlers = (),  # noqa: A002 - the field's word
+        name: str | None = None,
+        description: str = "",
+    ) -> None:
+        super().__init__(initial=initial, entry=entry, exit=exit, name=name, description=description)
+        self.data = data
+
+
+class History:
+    """A composite's or parallel's memory, as a target; made by `.history(...)`."""
+
+    __slots__ = ("deep", "default", "of", "origin")
+
+    def __init__(self, of: Nested, *, deep: bool, default: State | Nested | None) -> None:
+        self.of = of
+        self.deep = deep
+        self.default = default
+        self.origin = _origin()
+
+
+class Transition:
+    """What `on`, `always`, `done` and `after` write down; its attribute's name is its name."""
+
+    __slots__ = ("already", "arcs", "delay", "do", "event", "name", "origin", "waits_for", "when")
+
+    def __init__(
+        self,
+        waits_for: str,
+        arcs: tuple[FreeArc, ...],
+        *,
+        event: type[EventMarker] | None = None,
+        delay: Delay[Any] | None = None,
+        when: Callable[..., Any] | None = None,
+        do: Callable[..., Any] | None = None,
+        already: State | States | Nested | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.waits_for = waits_for
+        """`event`, `nothing`, `done` or `time`."""
+        self.arcs = arcs
+        self.event = event
+        self.delay = delay
+        self.when = when
+        self.do = do
+        self.already = () if already is None else _members_of(already)
+        self.name = name
+        self.origin = _origin()
+
+
+def on(
+    event: type[E],
+    *arcs: FreeArc | Arc[C, E],
+    when: Guard[C, E] | None = None,
+    do: Action[C, E] | None = None,
+    already: State | States | Nested | None = None,
+    name: str | None = None,
+) -> Transition:
+    """An event and where it leads; arcs of one source are tried in order.
+
+    Args:
+        event: the event class; its subclasses trigger too.
+        arcs: from where to where.
+        when: a guard for all arcs, which then have none of their own.
+        do: an action for all arcs, which then have none of their own.
+        already: states in which the event has nothing left to do: a step without change, no refusal.
+        name: the transition's name, where the attribute's can't be used.
+    """
+    return Transition("event", arcs, event=event, when=when, do=do, already=already, name=name)
+
+
+def always(
+    *arcs: FreeArc | Arc[C, Event],
+    when: Guard[C, Event] | None = None,
+    do: Action[C, Event] | None = None,
+    name: str | None = None,
+) -> Transition:
+    """Eventless arcs: taken as soon as their source is active and their guard holds."""
+    return Transition("nothing", arcs, when=when, do=do, name=name)
+
+
+def done(
+    *arcs: FreeArc | Arc[C, Done],
+    when: Guard[C, Done] | None = None,
+    do: Action[C, Done] | None = None,
+    name: str | None = None,
+) -> Transition:
+    """Arcs taken when their source is done: a final child reached, or all regions of a parallel final."""
+    return Transition("done", arcs, when=when, do=do, name=name)
+
+
+def after(
+    delay: Delay[C],
+    *arcs: FreeArc | Arc[C, Elapsed],
+    when: Guard[C, Elapsed] | None = None,
+    do: Action[C, Elapsed] | None = None,
+    name: str | None = None,
+) -> Transition:
+    """Arcs taken when their source has been active for `delay`; leaving it cancels the timer."""
+    return Transition("time", arcs, delay=delay, when=when, do=do, name=name)
+
+
+class _Body(dict[str, Any]):
+    """The namespace of a body: a name that stands for a state or transition is bound once."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        for each in (self.get(name), value):
+            if name in self and _is_declaration(each):
+                message = f"the name {name} is given twice in one body"
+                raise DefinitionError(message, subject=name, origin=getattr(value, "origin", "") or _origin())
+        super().__setitem__(name, value)
+
+
+def _is_declaration(value: object) -> bool:
+    return isinstance(value, (State, Transition, Nested))
+
+
+class Nested(type):
+    """The class of Composite and Parallel classes: gives them what a State's instances have."""
+
+    options: dict[str, Any]
+    origin: str
+
+    @classmethod
+    def __prepare__(mcs, name: str, bases: tuple[type, ...], /, **_: Any) -> _Body:
+        return _Body()
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any], **options: Any) -> Nested:
+        for reserved in ("to", "stay", "history", "options", "origin"):
+            if _is_declaration(body.get(reserved)):
+                message = f"{reserved} is taken in a nested body: State(name={reserved!r}) under another attribute"
+                raise DefinitionError(message, subject=f"{name}.{reserved}", origin=_origin())
+        made = super().__new__(mcs, name, bases, dict(body), **options)
+        made.origin = _origin()
+        return made
+
+    @overload
+    def to(cls, *targets: Target, internal: bool = False) -> FreeArc: ...
+    @overload
+    def to(
+        cls,
+        *targets: Target,
+        when: Guard[C, E] | None = None,
+        do: Action[C, E] | None = None,
+        internal: bool = False,
+    ) -> Arc[C, E]: ...
+    def to(
+        cls,
+        *targets: Target,
+        when: Guard[Any, Any] | None = None,
+        do: Action[Any, Any] | None = None,
+        internal: bool = False,
+    ) -> FreeArc:
+        """As `State.to`."""
+        return _arc((cls,), targets, when, do, internal=internal)
+
+    @overload
+    def stay(cls) -> FreeArc: ...
+    @overload
+    def stay(cls, *, when: Guard[C, E] | None = None, do: Action[C, E] | None = None) -> Arc[C, E]: ...
+    def stay(cls, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> FreeArc:
+        """As `State.stay`."""
+        return _stay((cls,), when, do)
+
+    def history(cls, *, deep: bool = False, default: State | Nested | None = None) -> History:
+        """Where this state was when it was last left.
+
+        Args:
+            deep: down to the atomic states; otherwise to its child, which then starts by default.
+            default: where it leads before anything is remembered; the state's own start if not given.
+        """
+        return History(cls, deep=deep, default=default)
+
+    def __or__(cls, other: State | States | Nested) -> States:  # type: ignore[override]
+        return States((cls, *_members_of(other)))
+
+
+class Composite(metaclass=Nested):
+    """A state with states of its own, one of which is active: declare it as a nested class."""
+
+    options: dict[str, Any] = {}  # noqa: RUF012 - replaced by @nested, never changed
+
+
+class Parallel(metaclass=Nested):
+    """A state whose children, its regions, are all active at once: declare it as a nested class."""
+
+    options: dict[str, Any] = {}  # noqa: RUF012 - replaced by @nested, never changed
+
+
+Target = State | Nested | History
+
+
+def nested(
+    *,
+    initial: bool = False,
+    entry: StateHandlers = (),
+    exit: StateHandlers = (),  # noqa: A002 - the field's word
+    sla: timedelta | None = None,
+    name: str | None = None,
+    description: str = "",
+) -> Callable[[T], T]:
+    """Give a Composite or Parallel what a State takes as arguments; a decorator, so that checkers see it."""
+
+    def decorate(cls: T) -> T:
+        if not isinstance(cls, Nested):
+            message = f"@nested stands before a Composite or Parallel class; {cls.__name__} is neither"
+            raise DefinitionError(message, subject=cls.__name__, origin=_origin())
+        cls.options = {
+            "initial": initial,
+            "entry": entry,
+            "exit": exit,
+            "sla": sla,
+            "name": name,
+            "description": description,
+        }
+        return cls
+
+    return decorate
+
+
+def _arc(
+    sources: tuple[Target, ...],
+    targets: tuple[Target, ...],
+    when: Callable[..., Any] | None,
+    do: Callable[..., Any] | None,
+    *,
+    internal: bool,
+) -> FreeArc:
+    if not targets:
+        message = "to() names no target: a transition without one is stay()"
+        raise DefinitionError(message, subject="to", origin=_origin())
+    return Arc(sources, targets, when, do, internal=internal)
+
+
+def _stay(
+    sources: tuple[Target, ...], when: Callable[..., Any] | None, do: Callable[..., Any] | None
+) -> FreeArc:
+    return Arc(sources, (), when, do, internal=False)
+
+
+def _members_of(states: State | States | Nested) -> tuple[Target, ...]:
+    if isinstance(states, Nested):
+        return (states,)
+    if isinstance(states, _Source):
+        return states._members()
+    message = f"{states!r} is no state"
+    raise DefinitionError(message, origin=_origin())
+
+
+class _LifecycleType(type):
+    """Watches the names of a lifecycle's body, and builds its chart when the body is complete."""
+
+    @classmethod
+    def __prepare__(mcs, name: str, bases: tuple[type, ...], /, **_: Any) -> _Body:
+        return _Body()
+
+    def __new__(
+        mcs, class_name: str, bases: tuple[type, ...], body: dict[str, Any], *, name: str | None = None
+    ) -> _LifecycleType:
+        made = super().__new__(mcs, class_name, bases, dict(body))
+        made.__kind__ = name or class_name.removesuffix("Lifecycle") or class_name  # type: ignore[attr-defined]
+        made.__chart__ = None  # type: ignore[attr-defined]
+        return made
+
+    def __init__(cls, class_name: str, bases: tuple[type, ...], body: dict[str, Any], **_: Any) -> None:
+        super().__init__(class_name, bases, body)
+        if bases and Generic not in bases:
+            from stateward.chart.assemble import assemble  # noqa: PLC0415 - assembles what is declared here
+
+            frame = sys._getframe(1)
+            names: Mapping[str, Any] = {**frame.f_globals, **frame.f_locals}
+            cls.__chart__ = assemble(cls, names=names, origin=_origin())  # type: ignore[attr-defined]
+
+
+class Lifecycle(Generic[C], metaclass=_LifecycleType):
+    """The states of an entity, its events and its transitions; subclass it and declare them in the body.
+
+    Its chart is `chart_of(OrderLifecycle)`. A subclass of a lifecycle extends it: what is inherited comes
+    first, and what it declares under the same path replaces the inherited state.
+    """
+
+    version = 1
+
+    __kind__: str
+    __chart__: Chart[Any] | None
+
+
+def chart_of(lifecycle: type[Lifecycle[C]]) -> Chart[C]:
+    """The chart that a lifecycle class declares.
+
+    Raises:
+        DefinitionError: the class declares no states; it is a base for others.
+    """
+    chart = getattr(lifecycle, "__chart__", None)
+    if chart is None:
+        message = "declares no states of its own or inherited, so it has no chart"
+        raise DefinitionError(message, lifecycle=getattr(lifecycle, "__name__", repr(lifecycle)))
+    return chart

@@ -1,0 +1,185 @@
+"""Whether a class is deeply immutable, judged by its declared fields.
+
+A guard that could append to a list in the context would change the "unchanged" snapshot of a refused
+event. So a mutable field type is a definition error, found when the lifecycle is built.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from datetime import date, time, timedelta, tzinfo
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, TypeVar
+from uuid import UUID
+from weakref import WeakSet
+
+import msgspec
+
+from stateward.chart.values import ContextMarker, EffectMarker, EventMarker
+
+__all__ = ["FrozenMap", "declare_immutable", "find_mutable"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T", bound=type)
+
+
+class FrozenMap(Mapping[K, V]):
+    """An immutable mapping, for the field that would have been a dict."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: Mapping[K, V] | typing.Iterable[tuple[K, V]] = ()) -> None:
+        object.__setattr__(self, "_items", dict(items))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"a FrozenMap can't be changed ({name})"
+        raise AttributeError(msg)
+
+    def __getitem__(self, key: K) -> V:
+        items: dict[K, V] = self._items  # type: ignore[has-type]
+        return items[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
+
+    def __repr__(self) -> str:
+        return f"FrozenMap({self._items!r})"
+
+    def __reduce__(self) -> tuple[type[FrozenMap[K, V]], tuple[dict[K, V]]]:
+        return FrozenMap, (self._items,)
+
+    def replace(self, key: K, value: V) -> FrozenMap[K, V]:
+        """A copy in which `key` has this value."""
+        return FrozenMap({**self._items, key: value})
+
+    def remove(self, key: K) -> FrozenMap[K, V]:
+        """A copy without `key`; a KeyError if it was not there."""
+        items = dict(self._items)
+        del items[key]
+        return FrozenMap(items)
+
+
+_SCALARS = (
+    bool, int, float, complex, str, bytes, type(None), Decimal, Fraction, date, time, timedelta, tzinfo, UUID,
+)  # fmt: skip
+_CONTAINERS = (tuple, frozenset, FrozenMap)
+_INSTEAD: dict[type, str] = {list: "tuple", set: "frozenset", dict: "FrozenMap", bytearray: "bytes"}
+_declared: WeakSet[type] = WeakSet()
+
+
+def declare_immutable(kind: T) -> T:
+    """Vouch for a class whose immutability can't be seen, one of a C extension say; usable as a decorator."""
+    _declared.add(kind)
+    return kind
+
+
+def find_mutable(kind: type, names: Mapping[str, Any]) -> str | None:
+    """What makes `kind` mutable, in words with the path of the field; None when nothing does.
+
+    Args:
+        kind: a context, event or effect class.
+        names: the names around the lifecycle, by which annotations written as text are resolved.
+    """
+    return _find(kind, kind.__name__, names, set())
+
+
+def _find(kind: Any, path: str, names: Mapping[str, Any], seen: set[Any]) -> str | None:
+    """The recursion behind `find_mutable`: unions and containers by their arguments, classes by their fields."""
+    kind = _unwrapped(kind)
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal or kind in (Any, object, Ellipsis):
+        return None if origin or kind is Ellipsis else f"{path} is {kind!r}, which may be anything: name the type"
+    if origin is not None and not (isinstance(origin, type) and _fields_kind(origin)):
+        if origin in (typing.Union, types.UnionType) or origin in _CONTAINERS:
+            return _first(_find(arg, path, names, seen) for arg in typing.get_args(kind))
+        return _mutable(origin, path)
+    kind = origin or kind
+    if isinstance(kind, TypeVar) or kind in seen or kind in _declared:
+        return None
+    if not isinstance(kind, type):
+        return f"{path} has the annotation {kind!r}, which names no type"
+    if issubclass(kind, (*_SCALARS, enum.Enum)) or (kind in _CONTAINERS):
+        return None
+    seen.add(kind)
+    return _find_in_class(kind, path, names, seen)
+
+
+def _unwrapped(kind: Any) -> Any:
+    """Without Annotated, NewType and type aliases around it."""
+    while True:
+        if typing.get_origin(kind) is typing.Annotated:
+            kind = typing.get_args(kind)[0]
+        elif isinstance(kind, typing.NewType):
+            kind = kind.__supertype__
+        elif type(kind).__name__ == "TypeAliasType":
+            kind = kind.__value__
+        else:
+            return type(None) if kind is None else kind
+
+
+def _find_in_class(kind: type, path: str, names: Mapping[str, Any], seen: set[Any]) -> str | None:
+    fields = _fields_kind(kind)
+    if fields is None:
+        if issubclass(kind, (ContextMarker, EventMarker, EffectMarker)) and not _instance_attributes(kind):
+            return None
+        return _mutable(kind, path)
+    if not fields:
+        return f"{path} is an unfrozen class, {kind.__name__}: declare it frozen"
+    try:
+        hints = typing.get_type_hints(kind, localns=dict(names), include_extras=True)
+    except (NameError, TypeError) as error:
+        return f"{path}: an annotation can't be resolved at run time ({error})"
+    return _first(
+        _find(hint, f"{path}.{name}", names, seen)
+        for name, hint in hints.items()
+        if typing.get_origin(hint) is not typing.ClassVar and name in _field_names(kind)
+    )
+
+
+def _instance_attributes(kind: type) -> bool:
+    """Whether instances can hold anything: a class of empty slots all the way up can't."""
+    return any("__dict__" in base.__dict__ or base.__dict__.get("__slots__") for base in kind.__mro__[:-1])
+
+
+def _fields_kind(kind: type) -> bool | None:
+    """True for a frozen class with declared fields, False for an unfrozen one, None for any other class."""
+    if issubclass(kind, msgspec.Struct):
+        return kind.__struct_config__.frozen
+    if dataclasses.is_dataclass(kind):
+        return bool(kind.__dataclass_params__.frozen)  # type: ignore[attr-defined]
+    if hasattr(kind, "model_fields"):  # pydantic, which the base does not require
+        return bool(kind.model_config.get("frozen"))  # type: ignore[attr-defined]
+    if hasattr(kind, "_fields") and issubclass(kind, tuple):
+        return True
+    return None
+
+
+def _field_names(kind: type) -> frozenset[str]:
+    if issubclass(kind, msgspec.Struct):
+        return frozenset(kind.__struct_fields__)
+    if dataclasses.is_dataclass(kind):
+        return frozenset(field.name for field in dataclasses.fields(kind))
+    return frozenset(getattr(kind, "model_fields", None) or kind._fields)  # type: ignore[attr-defined]
+
+
+def _mutable(kind: type, path: str) -> str:
+    instead = _INSTEAD.get(kind)
+    return f"{path} is a {kind.__name__}, which can be changed in place" + (
+        f": use {instead}" if instead else ": use a frozen Struct or dataclass, a tuple, a frozenset or a FrozenMap"
+    )
+
+
+def _first(problems: Iterator[str | None]) -> str | None:
+    return next((problem for problem in problems if problem), None)

@@ -1,0 +1,277 @@
+"""The rules a declaration must keep; each is a function that yields what breaks it.
+
+Errors stop the build at the first; they name the state or transition, say what to write instead, and carry
+the line. Warnings let it pass: they are seldom meant, but work.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import combinations
+
+from stateward.chart.draft import ChartDraft, StateDraft, TransitionDraft
+from stateward.chart.handlers import Handler, HandlerRole, find_misfit
+from stateward.chart.immutable import find_mutable
+from stateward.chart.nodes import DoneTrigger, EventTrigger, StateKind, TimerTrigger, Trigger
+from stateward.chart.values import (
+    ContextMarker,
+    Done,
+    Elapsed,
+    Event,
+    EventMarker,
+    Started,
+    wire_name,
+)
+from stateward.errors import DefinitionError, DefinitionWarning
+
+__all__ = ["check_draft", "warn_of_draft"]
+
+_Problem = tuple[str, str, str]
+"""The subject, what is wrong, and where it is declared."""
+_States = dict[str, StateDraft]
+
+
+def check_draft(draft: ChartDraft) -> None:
+    """Hold a draft against every rule.
+
+    Raises:
+        DefinitionError: the first rule that is broken.
+    """
+    for subject, problem, origin in _problems(draft):
+        raise DefinitionError(problem, lifecycle=draft.kind, subject=subject, origin=origin)
+
+
+def warn_of_draft(draft: ChartDraft, *, stacklevel: int) -> None:
+    """Warn of what works but is seldom meant: no final state, or no way to one."""
+    finals = {state.path for state in draft.root.children if state.kind is StateKind.FINAL}
+    if not finals:
+        text = f"{draft.kind} has no top-level final state: its entities are never finished"
+        warnings.warn(text, DefinitionWarning, stacklevel=stacklevel)
+    elif not finals & reachable(draft):
+        text = f"{draft.kind} has no way to a final state from its initial one"
+        warnings.warn(text, DefinitionWarning, stacklevel=stacklevel)
+
+
+def reachable(draft: ChartDraft) -> set[str]:
+    """The paths of the states that some sequence of transitions may enter, guards taken as open."""
+    states = {state.path: state for state in draft.root.walk()}
+    found: set[str] = set()
+    todo = [""]
+    while todo:
+        path = todo.pop()
+        if path in found:
+            continue
+        found.add(path)
+        todo += _entered_with(states[path], states)
+        todo += [target for each in draft.transitions if each.source == path for target in each.targets]
+    return found
+
+
+def _entered_with(state: StateDraft, states: _States) -> list[str]:
+    """What is entered because this state is: its ancestors, its default children, a history's defaults."""
+    above = [state.path.rpartition(".")[0]] if state.path else []
+    if state.kind is StateKind.PARALLEL:
+        return above + [child.path for child in state.children if not child.kind.is_history]
+    if state.kind.is_history:
+        remembered = states[above[0]] if above else state
+        return above + list(state.default) + [each.path for each in remembered.walk() if each is not remembered]
+    return above + list(state.initial)
+
+
+def _problems(draft: ChartDraft) -> Iterator[_Problem]:
+    states: _States = {}
+    for rule in (_of_names, _of_shapes):
+        for state in draft.root.walk():
+            yield from rule(state, states)
+    for state in draft.root.walk():
+        yield from _of_references(state, states)
+    for transition in draft.transitions:
+        yield from _of_transition(transition, states)
+    yield from _of_already(draft, states)
+    yield from _of_types(draft)
+    yield from _of_handlers(draft)
+
+
+def _of_names(state: StateDraft, seen: _States) -> Iterator[_Problem]:
+    name = state.name
+    if state.path and (not name or any(ch in name for ch in "|:@#") or name != "".join(name.split())):
+        yield state.path, f"{name!r} can't name a state: no blanks, and none of | : @ #", state.origin
+    if state.path in seen:
+        yield state.path, f"is declared twice, first at {seen[state.path].origin or 'another place'}", state.origin
+    seen[state.path] = state
+
+
+def _of_shapes(state: StateDraft, _: _States) -> Iterator[_Problem]:
+    children = [child for child in state.children if not child.kind.is_history]
+    where = state.path or "the lifecycle"
+    if state.kind is StateKind.COMPOSITE:
+        marked = [child.name for child in children if child.is_initial]
+        if not children:
+            yield where, "has no states: declare them as State(...)", state.origin
+        elif len(marked) > 1:
+            yield where, f"has {len(marked)} initial states, {', '.join(marked)}: mark one", state.origin
+        elif not marked and not state.initial:
+            yield where, "has no initial state: mark one State(initial=True)", state.origin
+    elif state.kind is StateKind.PARALLEL:
+        if not children:
+            yield where, "is parallel and has no regions", state.origin
+        for child in children:
+            if child.kind is StateKind.FINAL:
+                yield child.path, "is final and a region at once: put it into a Composite", child.origin
+            if child.is_initial:
+                yield child.path, "is a region, and all regions are entered: drop initial=True", child.origin
+    elif children:
+        yield where, f"is {state.kind.value} and can't hold {children[0].name}", state.origin
+    if state.kind is StateKind.FINAL and state.sla is not None:
+        yield where, "is final: nothing is due there, so it takes no sla", state.origin
+    if state.sla is not None and state.sla <= timedelta(0):
+        yield where, "has an sla that is not positive", state.origin
+
+
+def _of_references(state: StateDraft, states: _States) -> Iterator[_Problem]:
+    """The default entry of a composite and of a history."""
+    inside = state.path if state.kind is StateKind.COMPOSITE else state.path.rpartition(".")[0]
+    for what, paths in (("initial", state.initial), ("history default", state.default)):
+        for path in paths:
+            if path not in states:
+                yield state.path, f"has the {what} {path}, which is no state of this lifecycle", state.origin
+                return
+            if not is_within(path, inside):
+                yield state.path, f"has the {what} {path}, which is not inside {inside}", state.origin
+        yield from _of_togetherness(state.path or "the lifecycle", paths, states, state.origin)
+    if state.kind.is_history and not state.default:
+        yield state.path, "is a history without a default", state.origin
+
+
+def _of_transition(transition: TransitionDraft, states: _States) -> Iterator[_Problem]:
+    subject, origin = transition.name, transition.origin
+    if transition.source not in states:
+        yield subject, f"leaves {transition.source}, which is no state of this lifecycle", origin
+        return
+    source = states[transition.source]
+    if source.kind is StateKind.FINAL:
+        yield subject, f"leads out of {source.path}, which is final", origin
+    if source.kind.is_history:
+        yield subject, f"leads out of {source.path}, a history; its default is given by history(default=...)", origin
+    for target in transition.targets:
+        if target not in states:
+            yield subject, f"leads to {target}, which is no state of this lifecycle", origin
+            return
+        if transition.internal and not is_within(target, source.path):
+            yield subject, f"is internal, but {target} is not inside {source.path}", origin
+    if transition.internal and transition.targets and source.kind is not StateKind.COMPOSITE:
+        yield subject, f"is internal, but {source.path} is {source.kind.value}, not composite", origin
+    yield from _of_togetherness(subject, transition.targets, states, origin)
+    yield from _of_trigger(transition, states)
+
+
+def _of_trigger(transition: TransitionDraft, states: _States) -> Iterator[_Problem]:
+    trigger, subject, origin = transition.trigger, transition.name, transition.origin
+    if isinstance(trigger, DoneTrigger):
+        if trigger.state not in states:
+            yield subject, f"waits for {trigger.state}, which is no state of this lifecycle", origin
+            return
+        state = states[trigger.state]
+        finals = [child for child in state.children if child.kind is StateKind.FINAL]
+        if state.kind is StateKind.COMPOSITE and not finals:
+            yield subject, f"waits for {state.path} to be done, which has no final child", origin
+        if state.kind not in (StateKind.COMPOSITE, StateKind.PARALLEL):
+            yield subject, f"waits for {state.path} to be done, which is {state.kind.value}", origin
+    if isinstance(trigger, TimerTrigger) and isinstance(trigger.delay, timedelta) and trigger.delay <= timedelta(0):
+        yield subject, f"has the delay {trigger.delay}, which is not positive: use always(...)", origin
+    if trigger is None and not transition.targets and transition.guard is None:
+        yield subject, "is eventless, unguarded and stays: it would be taken for ever", origin
+
+
+def _of_togetherness(subject: str, paths: tuple[str, ...], states: _States, origin: str) -> Iterator[_Problem]:
+    """Several targets must be active at once: each pair in different regions of a parallel."""
+    for one, other in combinations(paths, 2):
+        common = common_ancestor(one, other)
+        if common in (one, other) or states[common].kind is not StateKind.PARALLEL:
+            yield subject, f"can't lead to {one} and {other} at once: they are not in different regions", origin
+
+
+def _of_already(draft: ChartDraft, states: _States) -> Iterator[_Problem]:
+    for each in draft.already:
+        for path in each.states:
+            if path not in states:
+                yield each.name, f"has already={path}, which is no state of this lifecycle", each.origin
+            sources = {t.source for t in draft.transitions if t.name == each.name}
+            if path in sources:
+                yield each.name, f"has an arc from {path} and says that it is already done there", each.origin
+
+
+def _of_types(draft: ChartDraft) -> Iterator[_Problem]:
+    context = draft.context_type
+    if not (isinstance(context, type) and issubclass(context, ContextMarker)):
+        yield "the context", f"{context!r} is no Context: class Order(Context)", draft.origin
+        return
+    if problem := find_mutable(context, draft.names):
+        yield "the context", problem, draft.origin
+    by_name: dict[str, type[EventMarker]] = {}
+    for each in (*draft.transitions, *draft.already):
+        if not isinstance(each.trigger, EventTrigger):
+            continue
+        event = each.trigger.event
+        if not (isinstance(event, type) and issubclass(event, EventMarker)):
+            yield each.name, f"{event!r} is no Event class: class Pay(Event)", each.origin
+            return
+        if event in (Started, Elapsed, Done):
+            yield each.name, f"waits for {event.__name__}, which callers don't send: use after() or done()", each.origin
+        if event not in (Event, EventMarker) and (problem := find_mutable(event, draft.names)):
+            yield each.name, problem, each.origin
+        other = by_name.setdefault(wire_name(event), event)
+        if other is not event:
+            name = wire_name(event)
+            yield each.name, f"two event classes have the wire name {name}: give one a wire_name", each.origin
+
+
+def _of_handlers(draft: ChartDraft) -> Iterator[_Problem]:
+    for subject, reference, role, event, origin in _places(draft):
+        if reference is None:
+            continue
+        problem = find_misfit(reference, role, draft.context_type, event, draft.names)
+        if problem:
+            yield subject, problem, origin
+
+
+_Place = tuple[str, Handler | None, HandlerRole, type[EventMarker], str]
+
+
+def _places(draft: ChartDraft) -> Iterator[_Place]:
+    """Every place where a handler stands, with the class of the events that reach it."""
+    for state in draft.root.walk():
+        for each in (*state.entry, *state.exit, *state.initial_actions, *state.default_actions):
+            yield state.path, each, "action", Event, state.origin
+        yield state.path, state.data, "data", Event, state.origin
+    for transition in draft.transitions:
+        event = event_class(transition.trigger)
+        yield transition.name, transition.guard, "guard", event, transition.origin
+        for each in transition.actions:
+            yield transition.name, each, "action", event, transition.origin
+        if isinstance(transition.trigger, TimerTrigger) and isinstance(transition.trigger.delay, Handler):
+            yield transition.name, transition.trigger.delay, "delay", event, transition.origin
+
+
+def event_class(trigger: Trigger | None) -> type[EventMarker]:
+    """The class of the events that reach a transition; an eventless one gets whatever is being handled."""
+    return Event if trigger is None else trigger.event_class
+
+
+def is_within(path: str, ancestor: str) -> bool:
+    """Whether `path` lies properly below `ancestor`; everything lies below the root."""
+    return path.startswith(ancestor + ".") if ancestor else bool(path)
+
+
+def common_ancestor(one: str, other: str) -> str:
+    """The deepest path that both lie at or below."""
+    if one == other or is_within(other, one):
+        return one
+    while one and not is_within(other, one):
+        one = one.rpartition(".")[0]
+    return one
+
+
+Rule = Callable[[StateDraft, _States], Iterator[_Problem]]

@@ -1,0 +1,87 @@
+"""A chart from a table: rows of (source, event, target[, guard[, action]])."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from stateward.chart.build import build
+from stateward.chart.draft import ChartDraft, StateDraft, TransitionDraft
+from stateward.chart.handlers import handler
+from stateward.chart.nodes import Chart, EventTrigger, StateKind
+from stateward.chart.values import ContextMarker, EventMarker, wire_name
+from stateward.errors import DefinitionError
+
+__all__ = ["from_table"]
+
+C = TypeVar("C", bound=ContextMarker)
+_WIDTHS = (3, 4, 5)
+
+
+def from_table(
+    rows: Iterable[tuple[Any, ...]],
+    *,
+    kind: str,
+    context: type[C],
+    initial: str,
+    final: tuple[str, ...],
+    version: int,
+) -> Chart[C]:
+    """Behind `Chart.from_table`, which says what it takes."""
+    root = StateDraft(path="", kind=StateKind.COMPOSITE, initial=(initial,) if "." not in initial else ())
+    states: dict[str, StateDraft] = {"": root}
+    transitions: list[TransitionDraft] = []
+    # The initial state stands first, then the order in which the rows name them.
+    _place(initial, states, final)
+    for number, row in enumerate(rows, start=1):
+        transition = _transition(row, number, kind)
+        for path in (transition.source, *transition.targets):
+            _place(path, states, final)
+        transitions.append(transition)
+    for path in final:
+        _place(path, states, final)
+    for state in root.walk():
+        # A composite of a table starts in the child that stands first: the only sign of it there is.
+        if state.children and not state.initial:
+            state.initial = (state.children[0].path,)
+    return build(ChartDraft(kind, version, context, root, transitions), stacklevel=4)
+
+
+def _transition(row: tuple[Any, ...], number: int, kind: str) -> TransitionDraft:
+    subject = f"row {number}"
+    if not isinstance(row, tuple) or len(row) not in _WIDTHS:
+        problem = f"{row!r} is not (source, event, target[, guard[, action]])"
+        raise DefinitionError(problem, lifecycle=kind, subject=subject)
+    padded: tuple[Any, ...] = (*row, None, None)
+    source, event, target, guard, action = padded[:5]
+    return TransitionDraft(
+        name="always" if event is None else _event_name(event, subject, kind),
+        source=source,
+        targets=() if target is None else (target,),
+        trigger=None if event is None else EventTrigger(event),
+        guard=None if guard is None else handler(guard, "guard"),
+        actions=() if action is None else (handler(action, "action"),),
+        origin=subject,
+    )
+
+
+def _event_name(event: type[EventMarker], subject: str, kind: str) -> str:
+    if not (isinstance(event, type) and issubclass(event, EventMarker)):
+        problem = f"{event!r} is no Event class"
+        raise DefinitionError(problem, lifecycle=kind, subject=subject)
+    return wire_name(event)
+
+
+def _place(path: str, states: dict[str, StateDraft], final: tuple[str, ...]) -> None:
+    """Add a state and the composites above it, each once."""
+    if path in states:
+        return
+    parent = path.rpartition(".")[0]
+    _place(parent, states, final)
+    if parent:
+        states[parent].kind = StateKind.COMPOSITE
+    states[path] = StateDraft(path=path, kind=StateKind.FINAL if path in final else StateKind.ATOMIC)
+    states[parent].children.append(states[path])
+
+
+Row = tuple[str, type[EventMarker] | None, str | None, Callable[..., bool] | None, Callable[..., Any] | None]

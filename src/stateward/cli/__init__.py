@@ -1,0 +1,58 @@
+"""The command line: a thin face. Each command is a module of its own, loaded when it is called.
+
+Data goes to stdout and talk to stderr. Exit codes: 0 ok, 1 findings, 2 usage, 3 refused, 4 not found or
+conflict, 5 unavailable.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+__all__ = ["main"]
+
+_COMMANDS = {
+    "check": "Definition errors and lint findings of lifecycles.",
+    "demo": "Send an event log through a lifecycle into an embedded database, and report.",
+    "diagram": "Draw a lifecycle as Mermaid or Graphviz text.",
+    "lifecycles": "The catalogue of a module or package.",
+}
+"""Each command is `command` in the module of its name; the help is here, so that --help loads none of them."""
+
+
+class _Lazy(click.Group):
+    """A group that imports a command's module when the command is looked up by itself."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"stateward.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"stateward {version('stateward')}")
+        ctx.exit()
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version.")
+def _group(**_: Any) -> None:
+    """Durable state machines: draw, check and run lifecycles."""
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    _group(prog_name="stateward")

@@ -1,0 +1,247 @@
+"""Every error that stateward raises, in one tree with two branches.
+
+`CallerError` is yours: a definition, an event, a handler or an argument is wrong. `WorldError` is the
+world's: a store or a network failed, and trying again may help. Each error carries its facts as fields,
+survives pickling, and names the lifecycle, the state and the event in its text.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "ActionFailed",
+    "CallerError",
+    "Conflict",
+    "DefinitionError",
+    "DefinitionWarning",
+    "EndlessLoop",
+    "LedgerUnavailable",
+    "MachineBusy",
+    "MachineStopped",
+    "Refusal",
+    "RefusalKind",
+    "Refused",
+    "SnapshotInvalid",
+    "StatewardError",
+    "UnknownEntity",
+    "WorldError",
+]
+
+RefusalKind = Literal["unknown", "finished", "guarded", "illegal"]
+
+_REASONS: dict[str, str] = {
+    "unknown": "the event stands nowhere in the chart",
+    "finished": "the lifecycle has reached a final state",
+    "guarded": "every guard of its transitions said no",
+    "illegal": "no transition takes it there",
+}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why an event did not apply. Nothing has changed."""
+
+    kind: RefusalKind
+    """The first that holds of: unknown, finished, guarded, illegal."""
+    lifecycle: str
+    """The kind of the lifecycle, `Order`."""
+    state: str
+    """The configuration that refused, its regions joined by `|`."""
+    event: str
+    """The wire name of the event."""
+
+    @property
+    def reason(self) -> str:
+        """The kind in words."""
+        return _REASONS[self.kind]
+
+    def __str__(self) -> str:
+        return f"{self.lifecycle} in {self.state} refused {self.event} ({self.kind}): {self.reason}"
+
+
+class StatewardError(Exception):
+    """Something in stateward went wrong."""
+
+    def __reduce__(self) -> tuple[Callable[..., StatewardError], tuple[Any, ...]]:
+        # Exception's own reduction calls the class with the text; ours are made from fields.
+        return _restore, (type(self), self.__dict__, self.args)
+
+
+def _restore(
+    kind: type[StatewardError], fields: dict[str, Any], arguments: tuple[Any, ...]
+) -> StatewardError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(fields)
+    return error
+
+
+class CallerError(StatewardError):
+    """Something that the caller gave or wrote is wrong; trying again will not help."""
+
+
+class WorldError(StatewardError):
+    """A store, a network or a service failed; trying again may help."""
+
+
+class DefinitionError(CallerError):
+    """A lifecycle is declared wrongly."""
+
+    def __init__(self, problem: str, *, lifecycle: str = "", subject: str = "", origin: str = "") -> None:
+        self.problem = problem
+        """What is wrong, and what to write instead."""
+        self.lifecycle = lifecycle
+        self.subject = subject
+        """The state or transition at fault."""
+        self.origin = origin
+        """Where it is declared, `file:line`."""
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        place = " ".join(part for part in (self.lifecycle, self.subject) if part)
+        return f"{place}: {self.problem}" + (f" ({self.origin})" if self.origin else "")
+
+
+class DefinitionWarning(UserWarning):
+    """A lifecycle is declared in a way that works, but is seldom meant."""
+
+
+class Refused(CallerError):
+    """An event did not apply; `refusal` says why. Nothing has changed."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.refusal = refusal
+
+    # The text is made when it is read: most refusals are answered by their kind alone.
+    def __str__(self) -> str:
+        return str(self.refusal)
+
+    @property
+    def kind(self) -> RefusalKind:
+        """The refusal's kind."""
+        return self.refusal.kind
+
+    @property
+    def lifecycle(self) -> str:
+        """The kind of the lifecycle that refused."""
+        return self.refusal.lifecycle
+
+    @property
+    def state(self) -> str:
+        """The configuration that refused."""
+        return self.refusal.state
+
+    @property
+    def event(self) -> str:
+        """The wire name of the refused event."""
+        return self.refusal.event
+
+
+class ActionFailed(CallerError):
+    """A guard or an action raised, or gave back what it must not; the step failed as a whole."""
+
+    def __init__(self, *, lifecycle: str, state: str, event: str, function: str, problem: str) -> None:
+        self.lifecycle = lifecycle
+        self.state = state
+        """The configuration before the step, which still holds."""
+        self.event = event
+        self.function = function
+        self.problem = problem
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return f"{self.lifecycle} in {self.state}, handling {self.event}: {self.function} {self.problem}"
+
+
+class EndlessLoop(CallerError):
+    """A macrostep did not come to rest within its bound of microsteps; nothing has changed."""
+
+    def __init__(self, *, lifecycle: str, state: str, event: str, cycle: tuple[str, ...], limit: int) -> None:
+        self.lifecycle = lifecycle
+        self.state = state
+        """The configuration before the step, which still holds."""
+        self.event = event
+        self.cycle = cycle
+        """The transitions that repeat, in order."""
+        self.limit = limit
+        super().__init__(lifecycle)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.lifecycle} in {self.state}, handling {self.event}: no rest after {self.limit} microsteps; "
+            f"these transitions repeat: {' -> '.join(self.cycle)}"
+        )
+
+
+class SnapshotInvalid(CallerError):
+    """A snapshot doesn't fit its chart: an unknown state, states that can't be active together, a wrong context."""
+
+    def __init__(self, problem: str, *, lifecycle: str, state: str) -> None:
+        self.problem = problem
+        self.lifecycle = lifecycle
+        self.state = state
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return f"{self.lifecycle} in {self.state}: {self.problem}"
+
+
+class MachineBusy(CallerError):
+    """An event was sent to a machine from inside its own guard, action or listener."""
+
+    def __init__(self, *, lifecycle: str, event: str) -> None:
+        self.lifecycle = lifecycle
+        self.event = event
+        super().__init__(event)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.lifecycle}: {self.event} was sent from inside a guard, an action or a listener of the same "
+            "machine; an action yields Raise(event), a listener's caller sends after send() has returned"
+        )
+
+
+class MachineStopped(CallerError):
+    """A machine's owning task has ended, or was never started; the event was not applied."""
+
+    def __init__(self, *, lifecycle: str, event: str) -> None:
+        self.lifecycle = lifecycle
+        self.event = event
+        super().__init__(event)
+
+    def __str__(self) -> str:
+        return f"{self.lifecycle}: {self.event} was not applied, the machine's owning task does not run"
+
+
+class UnknownEntity(CallerError):
+    """No entity of that kind has that id."""
+
+    def __init__(self, *, lifecycle: str, entity: str) -> None:
+        self.lifecycle = lifecycle
+        self.entity = entity
+        super().__init__(entity)
+
+    def __str__(self) -> str:
+        return f"there is no {self.lifecycle} {self.entity}"
+
+
+class Conflict(CallerError):
+    """Somebody else was first: an id is taken, or a compare-and-swap kept losing."""
+
+    def __init__(self, problem: str, *, lifecycle: str, entity: str = "") -> None:
+        self.problem = problem
+        self.lifecycle = lifecycle
+        self.entity = entity
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return f"{self.lifecycle} {self.entity}".rstrip() + f": {self.problem}"
+
+
+class LedgerUnavailable(WorldError):
+    """The ledger can't be reached."""
