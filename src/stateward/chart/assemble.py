@@ -21,7 +21,6 @@ from stateward.chart.declaration import (
     Nested,
     Parallel,
     State,
-    States,
     Target,
     Transition,
 )
@@ -130,9 +129,8 @@ class _Tree:
         """What stands in a body and would be lost in silence: an arc without an event, a tuple by a comma."""
         if name.startswith("__"):
             return
-        if isinstance(value, (FreeArc, States, History)):
-            problem = "is an arc or a set of states by itself: put it into on(...)"
-            raise self._error(problem, name, getattr(value, "origin", ""))
+        if isinstance(value, FreeArc):
+            raise self._error("is an arc that waits for nothing: put it into on(...)", name, value.origin)
         if isinstance(value, tuple) and any(isinstance(each, (State, Transition)) for each in value):
             problem = "is a tuple: take the comma from the end of the line"
             raise self._error(problem, name, next(each.origin for each in value if hasattr(each, "origin")))

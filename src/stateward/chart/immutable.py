@@ -22,7 +22,7 @@ import msgspec
 
 from stateward.chart.values import ContextMarker, EffectMarker, EventMarker
 
-__all__ = ["FrozenMap", "declare_immutable", "find_mutable"]
+__all__ = ["FrozenMap", "declare_immutable", "field_names", "find_mutable"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -144,7 +144,7 @@ def _find_in_class(kind: type, path: str, names: Mapping[str, Any], seen: set[An
     return _first(
         _find(hint, f"{path}.{name}", names, seen)
         for name, hint in hints.items()
-        if typing.get_origin(hint) is not typing.ClassVar and name in _field_names(kind)
+        if typing.get_origin(hint) is not typing.ClassVar and name in field_names(kind)
     )
 
 
@@ -166,12 +166,13 @@ def _fields_kind(kind: type) -> bool | None:
     return None
 
 
-def _field_names(kind: type) -> frozenset[str]:
+def field_names(kind: type) -> tuple[str, ...]:
+    """The declared fields of a Struct, dataclass, pydantic model or named tuple, in order; of others none."""
     if issubclass(kind, msgspec.Struct):
-        return frozenset(kind.__struct_fields__)
+        return kind.__struct_fields__
     if dataclasses.is_dataclass(kind):
-        return frozenset(field.name for field in dataclasses.fields(kind))
-    return frozenset(getattr(kind, "model_fields", None) or kind._fields)  # type: ignore[attr-defined]
+        return tuple(field.name for field in dataclasses.fields(kind))
+    return tuple(getattr(kind, "model_fields", None) or getattr(kind, "_fields", ()))
 
 
 def _mutable(kind: type, path: str) -> str:

@@ -1,0 +1,1 @@
+"""What `stateward demo` runs: two lifecycles that ship with the package, their event logs, and the report."""
