@@ -65,7 +65,13 @@ class Engine:
         )
 
     def send(
-        self, lifecycle: type[Lifecycle[C]], entity: str, event: EventMarker, *, actor: str, occurred_at: datetime
+        self,
+        lifecycle: type[Lifecycle[C]],
+        entity: str,
+        event: EventMarker,
+        *,
+        actor: str,
+        occurred_at: datetime,
     ) -> Step[C]:
         """Apply an event to an entity; raises `Refused`, and else as `attempt` does."""
         answer = self.attempt(lifecycle, entity, event, actor=actor, occurred_at=occurred_at)
@@ -74,7 +80,13 @@ class Engine:
         return answer
 
     def attempt(
-        self, lifecycle: type[Lifecycle[C]], entity: str, event: EventMarker, *, actor: str, occurred_at: datetime
+        self,
+        lifecycle: type[Lifecycle[C]],
+        entity: str,
+        event: EventMarker,
+        *,
+        actor: str,
+        occurred_at: datetime,
     ) -> Step[C] | Refusal:
         """Apply an event to an entity, or record that it was refused, and say why by value.
 

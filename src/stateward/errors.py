@@ -7,7 +7,7 @@ survives pickling, and names the lifecycle, the state and the event in its text.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import msgspec
 
@@ -43,6 +43,7 @@ _REASONS: dict[str, str] = {
 }
 
 
+@final
 class Refusal(msgspec.Struct, frozen=True):
     """Why an event did not apply. Nothing has changed."""
 
@@ -72,9 +73,7 @@ class StatewardError(Exception):
         return _restore, (type(self), self.__dict__, self.args)
 
 
-def _restore(
-    kind: type[StatewardError], fields: dict[str, Any], arguments: tuple[Any, ...]
-) -> StatewardError:
+def _restore(kind: type[StatewardError], fields: dict[str, Any], arguments: tuple[Any, ...]) -> StatewardError:
     error = kind.__new__(kind)
     error.args = arguments
     error.__dict__.update(fields)

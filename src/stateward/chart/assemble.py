@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from stateward.chart.build import build
 from stateward.chart.declaration import (
@@ -73,7 +73,7 @@ def assemble(lifecycle: type, *, names: Mapping[str, Any], origin: str) -> Chart
 def _context_type(lifecycle: type, origin: str) -> type[ContextMarker]:
     for base in lifecycle.__mro__:
         for generic in vars(base).get("__orig_bases__", ()):
-            arguments = getattr(generic, "__args__", ())
+            arguments: tuple[Any, ...] = getattr(generic, "__args__", ())
             if getattr(generic, "__origin__", None) is Lifecycle and isinstance(arguments[0], type):
                 kind: type[ContextMarker] = arguments[0]
                 return kind
@@ -131,9 +131,10 @@ class _Tree:
             return
         if isinstance(value, FreeArc):
             raise self._error("is an arc that waits for nothing: put it into on(...)", name, value.origin)
-        if isinstance(value, tuple) and any(isinstance(each, (State, Transition)) for each in value):
-            problem = "is a tuple: take the comma from the end of the line"
-            raise self._error(problem, name, next(each.origin for each in value if hasattr(each, "origin")))
+        members = cast("tuple[object, ...]", value) if isinstance(value, tuple) else ()
+        for each in members:
+            if isinstance(each, (State, Transition)):
+                raise self._error("is a tuple: take the comma from the end of the line", name, each.origin)
         if isinstance(value, type) and value.__qualname__.startswith(f"{body.__qualname__}."):
             raise self._error("is a nested class, but neither Composite nor Parallel", name, "")
 
@@ -186,7 +187,8 @@ def _describe(draft: StateDraft, value: State | Nested) -> None:
 
 
 def _handlers(given: Callable[..., Any] | tuple[Callable[..., Any], ...]) -> Iterator[Handler]:
-    for each in given if isinstance(given, tuple) else (given,):
+    functions: tuple[Callable[..., Any], ...] = given if isinstance(given, tuple) else (given,)
+    for each in functions:
         yield handler(each, "action")
 
 
@@ -206,15 +208,16 @@ def _draft_transition(tree: _Tree, draft: ChartDraft, body: str, name: str, tran
     def place(state: Target) -> str:
         path = tree.path_of(state, of=name, origin=origin)
         if body and not is_within(path, body):
-            problem = f"stands in {body}, which does not hold {path}: declare it in the nearest body that holds both ends"
+            problem = (
+                f"stands in {body}, which does not hold {path}: declare it in the nearest body that holds both ends"
+            )
             raise refuse(problem)
         return path
 
     if not transition.arcs and not transition.already:
         raise refuse("has no arc: say from where to where, pending.to(paid)")
-    delay = transition.delay
-    if delay is not None and not isinstance(delay, timedelta):
-        delay = wrap(delay, "delay")
+    given = transition.delay
+    delay = given if given is None or isinstance(given, timedelta) else wrap(given, "delay")
     for arc in transition.arcs:
         if not isinstance(arc, FreeArc):
             raise refuse(f"{arc!r} is no arc: say pending.to(paid)")
@@ -240,9 +243,7 @@ def _draft_transition(tree: _Tree, draft: ChartDraft, body: str, name: str, tran
         draft.already.append(AlreadyDraft(name, EventTrigger(transition.event), states, origin))
 
 
-def _trigger(
-    transition: Transition, name: str, source: str, delay: timedelta | Handler | None
-) -> Trigger | None:
+def _trigger(transition: Transition, name: str, source: str, delay: timedelta | Handler | None) -> Trigger | None:
     if transition.waits_for == "nothing":
         return None
     if transition.waits_for == "done":

@@ -31,11 +31,8 @@ def build(draft: ChartDraft, *, stacklevel: int = 3) -> Chart[Any]:
     check_draft(draft)
     warn_of_draft(draft, stacklevel=stacklevel + 1)
     indices = {state.path: index for index, state in enumerate(draft.root.walk())}
-    events = {
-        wire_name(each.trigger.event): each.trigger.event
-        for each in (*draft.transitions, *draft.already)
-        if isinstance(each.trigger, EventTrigger)
-    }
+    triggers = [*(each.trigger for each in draft.transitions), *(each.trigger for each in draft.already)]
+    events = {wire_name(each.event): each.event for each in triggers if isinstance(each, EventTrigger)}
     return Chart(
         kind=draft.kind,
         version=draft.version,

@@ -61,7 +61,7 @@ StateHandlers = StateHandler | tuple[StateHandler, ...]
 
 def _origin() -> str:
     """The file and line of the declaration that is being written down."""
-    frame: FrameType | None = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
@@ -90,7 +90,7 @@ class FreeArc:
 
 
 class Arc(FreeArc, Generic[C, E_contra]):
-    """An arc with a guard or an action, which fits their context and event only."""
+    """An arc with a guard or an action, which fits their context and event only; a type for checkers."""
 
     __slots__ = ()
 
@@ -105,12 +105,10 @@ class _Source:
     def to(self, *targets: Target, internal: bool = False) -> FreeArc: ...
     @overload
     def to(
-        self,
-        *targets: Target,
-        when: Guard[C, E] | None = None,
-        do: Action[C, E] | None = None,
-        internal: bool = False,
+        self, *targets: Target, when: Guard[C, E], do: Action[C, E] | None = None, internal: bool = False
     ) -> Arc[C, E]: ...
+    @overload
+    def to(self, *targets: Target, do: Action[C, E], internal: bool = False) -> Arc[C, E]: ...
     def to(
         self,
         *targets: Target,
@@ -131,7 +129,9 @@ class _Source:
     @overload
     def stay(self) -> FreeArc: ...
     @overload
-    def stay(self, *, when: Guard[C, E] | None = None, do: Action[C, E] | None = None) -> Arc[C, E]: ...
+    def stay(self, *, when: Guard[C, E], do: Action[C, E] | None = None) -> Arc[C, E]: ...
+    @overload
+    def stay(self, *, do: Action[C, E]) -> Arc[C, E]: ...
     def stay(self, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> FreeArc:
         """A targetless arc: its action runs, nothing is left or entered."""
         return _stay(self._members(), when, do)
@@ -335,6 +335,7 @@ class Nested(type):
         return _Body()
 
     def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any], **options: Any) -> Nested:
+        """Refuse names that would hide what every nested class has."""
         for reserved in ("to", "stay", "history", "options", "origin"):
             if _is_declaration(body.get(reserved)):
                 message = f"{reserved} is taken in a nested body: State(name={reserved!r}) under another attribute"
@@ -347,12 +348,10 @@ class Nested(type):
     def to(cls, *targets: Target, internal: bool = False) -> FreeArc: ...
     @overload
     def to(
-        cls,
-        *targets: Target,
-        when: Guard[C, E] | None = None,
-        do: Action[C, E] | None = None,
-        internal: bool = False,
+        cls, *targets: Target, when: Guard[C, E], do: Action[C, E] | None = None, internal: bool = False
     ) -> Arc[C, E]: ...
+    @overload
+    def to(cls, *targets: Target, do: Action[C, E], internal: bool = False) -> Arc[C, E]: ...
     def to(
         cls,
         *targets: Target,
@@ -366,7 +365,9 @@ class Nested(type):
     @overload
     def stay(cls) -> FreeArc: ...
     @overload
-    def stay(cls, *, when: Guard[C, E] | None = None, do: Action[C, E] | None = None) -> Arc[C, E]: ...
+    def stay(cls, *, when: Guard[C, E], do: Action[C, E] | None = None) -> Arc[C, E]: ...
+    @overload
+    def stay(cls, *, do: Action[C, E]) -> Arc[C, E]: ...
     def stay(cls, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> FreeArc:
         """As `State.stay`."""
         return _stay((cls,), when, do)
@@ -438,20 +439,18 @@ def _arc(
     if not targets:
         message = "to() names no target: a transition without one is stay()"
         raise DefinitionError(message, subject="to", origin=_origin())
-    return Arc(sources, targets, when, do, internal=internal)
+    return FreeArc(sources, targets, when, do, internal=internal)
 
 
-def _stay(
-    sources: tuple[Target, ...], when: Callable[..., Any] | None, do: Callable[..., Any] | None
-) -> FreeArc:
-    return Arc(sources, (), when, do, internal=False)
+def _stay(sources: tuple[Target, ...], when: Callable[..., Any] | None, do: Callable[..., Any] | None) -> FreeArc:
+    return FreeArc(sources, (), when, do, internal=False)
 
 
 def _members_of(states: State | States | Nested) -> tuple[Target, ...]:
     if isinstance(states, Nested):
         return (states,)
     if isinstance(states, _Source):
-        return states._members()
+        return states._members()  # pyright: ignore[reportPrivateUsage]
     message = f"{states!r} is no state"
     raise DefinitionError(message, origin=_origin())
 
@@ -463,22 +462,32 @@ class _LifecycleType(type):
     def __prepare__(mcs, name: str, bases: tuple[type, ...], /, **_: Any) -> _Body:
         return _Body()
 
+    __kind__: str
+    __chart__: Chart[Any] | None
+
     def __new__(
         mcs, class_name: str, bases: tuple[type, ...], body: dict[str, Any], *, name: str | None = None
     ) -> _LifecycleType:
         made = super().__new__(mcs, class_name, bases, dict(body))
-        made.__kind__ = name or class_name.removesuffix("Lifecycle") or class_name  # type: ignore[attr-defined]
-        made.__chart__ = None  # type: ignore[attr-defined]
+        made.__kind__ = name or class_name.removesuffix("Lifecycle") or class_name
+        made.__chart__ = None
         return made
 
-    def __init__(cls, class_name: str, bases: tuple[type, ...], body: dict[str, Any], **_: Any) -> None:
+    def __init__(
+        cls,
+        class_name: str,
+        bases: tuple[type, ...],
+        body: dict[str, Any],
+        *,
+        name: str | None = None,  # noqa: ARG002 - taken by __new__
+    ) -> None:
         super().__init__(class_name, bases, body)
         if bases and Generic not in bases:
             from stateward.chart.assemble import assemble  # noqa: PLC0415 - assembles what is declared here
 
-            frame = sys._getframe(1)
+            frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
             names: Mapping[str, Any] = {**frame.f_globals, **frame.f_locals}
-            cls.__chart__ = assemble(cls, names=names, origin=_origin())  # type: ignore[attr-defined]
+            cls.__chart__ = assemble(cls, names=names, origin=_origin())
 
 
 class Lifecycle(Generic[C], metaclass=_LifecycleType):
@@ -490,9 +499,6 @@ class Lifecycle(Generic[C], metaclass=_LifecycleType):
 
     version = 1
 
-    __kind__: str
-    __chart__: Chart[Any] | None
-
 
 def chart_of(lifecycle: type[Lifecycle[C]]) -> Chart[C]:
     """The chart that a lifecycle class declares.
@@ -500,7 +506,7 @@ def chart_of(lifecycle: type[Lifecycle[C]]) -> Chart[C]:
     Raises:
         DefinitionError: the class declares no states; it is a base for others.
     """
-    chart = getattr(lifecycle, "__chart__", None)
+    chart: Chart[C] | None = getattr(lifecycle, "__chart__", None)
     if chart is None:
         message = "declares no states of its own or inherited, so it has no chart"
         raise DefinitionError(message, lifecycle=getattr(lifecycle, "__name__", repr(lifecycle)))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -50,8 +50,10 @@ def digest_of(chart: Chart[Any]) -> str:
 
 def _without(value: Any, keys: frozenset[str]) -> Any:
     if isinstance(value, dict):
-        return {key: _without(each, keys) for key, each in value.items() if key not in keys}
-    return [_without(each, keys) for each in value] if isinstance(value, list) else value
+        items = cast("dict[str, Any]", value)
+        return {key: _without(each, keys) for key, each in items.items() if key not in keys}
+    members: Any = value
+    return [_without(each, keys) for each in members] if isinstance(value, list) else members
 
 
 def handlers_of(chart: Chart[Any]) -> dict[str, Handler]:
@@ -138,9 +140,7 @@ def _state_document(chart: Chart[Any], state: StateNode, names: Mapping[Handler,
     )
 
 
-def _transition_document(
-    chart: Chart[Any], transition: TransitionNode, names: Mapping[Handler, str]
-) -> dict[str, Any]:
+def _transition_document(chart: Chart[Any], transition: TransitionNode, names: Mapping[Handler, str]) -> dict[str, Any]:
     return _compact(
         {
             "name": transition.name,

@@ -86,7 +86,7 @@ class ChartDraft:
     already: list[AlreadyDraft] = field(default_factory=list)
     description: str = ""
     origin: str = ""
-    names: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """The names around the declaration, by which annotations written as text are resolved."""
     before: Handler | None = None
     guard_error: GuardErrorPolicy | None = None

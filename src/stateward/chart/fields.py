@@ -36,7 +36,11 @@ def _hints(kind: type) -> dict[str, Any]:
         return typing.get_type_hints(kind, include_extras=True)
     except (NameError, TypeError):
         # Names local to a function: what was written is all there is.
-        return {name: hint for base in reversed(kind.__mro__) for name, hint in vars(base).get("__annotations__", {}).items()}
+        return {
+            name: hint
+            for base in reversed(kind.__mro__)
+            for name, hint in vars(base).get("__annotations__", {}).items()
+        }
 
 
 def _text(hint: Any, inside: dict[str, dict[str, str]]) -> str:
@@ -55,12 +59,13 @@ def _text(hint: Any, inside: dict[str, dict[str, str]]) -> str:
     if origin is not None:
         return f"{_text(origin, inside)}[{', '.join(_text(each, inside) for each in arguments)}]"
     if isinstance(hint, type):
-        _describe_inside(hint, inside)
-        return hint.__name__
+        found: type[Any] = hint
+        _describe_inside(found, inside)
+        return found.__name__
     return hint if isinstance(hint, str) else getattr(hint, "__name__", str(hint))
 
 
-def _describe_inside(kind: type, inside: dict[str, dict[str, str]]) -> None:
+def _describe_inside(kind: type[Any], inside: dict[str, dict[str, str]]) -> None:
     if kind.__name__ in inside:
         return
     if issubclass(kind, enum.Enum):

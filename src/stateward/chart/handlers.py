@@ -137,7 +137,7 @@ def _resolved(annotation: Any, scope: dict[str, Any]) -> Any:
         return annotation
     try:
         # An annotation is the program's own source, as typing.get_type_hints takes it to be.
-        return eval(annotation, scope)  # noqa: S307
+        return eval(annotation, scope)
     except Exception:
         return Any
 

@@ -6,19 +6,16 @@ event. So a mutable field type is a definition error, found when the lifecycle i
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, time, timedelta, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakSet
-
-import msgspec
 
 from stateward.chart.values import ContextMarker, EffectMarker, EventMarker
 
@@ -33,8 +30,9 @@ class FrozenMap(Mapping[K, V]):
     """An immutable mapping, for the field that would have been a dict."""
 
     __slots__ = ("_items",)
+    _items: dict[K, V]
 
-    def __init__(self, items: Mapping[K, V] | typing.Iterable[tuple[K, V]] = ()) -> None:
+    def __init__(self, items: Mapping[K, V] | Iterable[tuple[K, V]] = ()) -> None:
         object.__setattr__(self, "_items", dict(items))
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -42,8 +40,7 @@ class FrozenMap(Mapping[K, V]):
         raise AttributeError(msg)
 
     def __getitem__(self, key: K) -> V:
-        items: dict[K, V] = self._items  # type: ignore[has-type]
-        return items[key]
+        return self._items[key]
 
     def __iter__(self) -> Iterator[K]:
         return iter(self._items)
@@ -110,10 +107,11 @@ def _find(kind: Any, path: str, names: Mapping[str, Any], seen: set[Any]) -> str
         return None
     if not isinstance(kind, type):
         return f"{path} has the annotation {kind!r}, which names no type"
-    if issubclass(kind, (*_SCALARS, enum.Enum)) or (kind in _CONTAINERS):
-        return None
+    if kind in _CONTAINERS:
+        return f"{path} is a {kind.__name__} of anything: name the type of its items"
     seen.add(kind)
-    return _find_in_class(kind, path, names, seen)
+    found: type[Any] = kind
+    return None if issubclass(found, (*_SCALARS, enum.Enum)) else _find_in_class(found, path, names, seen)
 
 
 def _unwrapped(kind: Any) -> Any:
@@ -129,12 +127,12 @@ def _unwrapped(kind: Any) -> Any:
             return type(None) if kind is None else kind
 
 
-def _find_in_class(kind: type, path: str, names: Mapping[str, Any], seen: set[Any]) -> str | None:
+def _find_in_class(kind: type[Any], path: str, names: Mapping[str, Any], seen: set[Any]) -> str | None:
     fields = _fields_kind(kind)
     if fields is None:
-        if issubclass(kind, (ContextMarker, EventMarker, EffectMarker)) and not _instance_attributes(kind):
-            return None
-        return _mutable(kind, path)
+        markers = (ContextMarker, EventMarker, EffectMarker)
+        is_empty_marker = issubclass(kind, markers) and not _instance_attributes(kind)
+        return None if is_empty_marker else _mutable(kind, path)
     if not fields:
         return f"{path} is an unfrozen class, {kind.__name__}: declare it frozen"
     try:
@@ -148,34 +146,34 @@ def _find_in_class(kind: type, path: str, names: Mapping[str, Any], seen: set[An
     )
 
 
-def _instance_attributes(kind: type) -> bool:
+def _instance_attributes(kind: type[Any]) -> bool:
     """Whether instances can hold anything: a class of empty slots all the way up can't."""
     return any("__dict__" in base.__dict__ or base.__dict__.get("__slots__") for base in kind.__mro__[:-1])
 
 
-def _fields_kind(kind: type) -> bool | None:
+def _fields_kind(kind: Any) -> bool | None:
     """True for a frozen class with declared fields, False for an unfrozen one, None for any other class."""
-    if issubclass(kind, msgspec.Struct):
-        return kind.__struct_config__.frozen
-    if dataclasses.is_dataclass(kind):
-        return bool(kind.__dataclass_params__.frozen)  # type: ignore[attr-defined]
+    struct = getattr(kind, "__struct_config__", None)
+    if struct is not None:
+        return bool(struct.frozen)
+    dataclass = getattr(kind, "__dataclass_params__", None)
+    if dataclass is not None:
+        return bool(dataclass.frozen)
     if hasattr(kind, "model_fields"):  # pydantic, which the base does not require
-        return bool(kind.model_config.get("frozen"))  # type: ignore[attr-defined]
-    if hasattr(kind, "_fields") and issubclass(kind, tuple):
-        return True
-    return None
+        return bool(kind.model_config.get("frozen"))
+    return True if hasattr(kind, "_fields") and issubclass(kind, tuple) else None
 
 
-def field_names(kind: type) -> tuple[str, ...]:
+def field_names(kind: Any) -> tuple[str, ...]:
     """The declared fields of a Struct, dataclass, pydantic model or named tuple, in order; of others none."""
-    if issubclass(kind, msgspec.Struct):
-        return kind.__struct_fields__
-    if dataclasses.is_dataclass(kind):
-        return tuple(field.name for field in dataclasses.fields(kind))
-    return tuple(getattr(kind, "model_fields", None) or getattr(kind, "_fields", ()))
+    for attribute in ("__struct_fields__", "__dataclass_fields__", "model_fields", "_fields"):
+        names: Any = getattr(kind, attribute, None)
+        if names is not None:
+            return tuple(names)
+    return ()
 
 
-def _mutable(kind: type, path: str) -> str:
+def _mutable(kind: Any, path: str) -> str:
     instead = _INSTEAD.get(kind)
     return f"{path} is a {kind.__name__}, which can be changed in place" + (
         f": use {instead}" if instead else ": use a frozen Struct or dataclass, a tuple, a frozenset or a FrozenMap"

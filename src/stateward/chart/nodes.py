@@ -10,7 +10,7 @@ Everything that says where an event leads is in these nodes; how to read them is
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -56,7 +56,7 @@ class Trigger:
 
     __slots__ = ()
 
-    def matches(self, key: Hashable) -> bool:
+    def matches(self, key: Any) -> bool:
         """Whether events of this key (`EventMarker.trigger_key`) trigger the transition."""
         raise NotImplementedError
 
@@ -77,7 +77,7 @@ class EventTrigger(Trigger):
 
     event: type[EventMarker]
 
-    def matches(self, key: Hashable) -> bool:
+    def matches(self, key: Any) -> bool:
         """A key that is this class or a subclass of it."""
         return isinstance(key, type) and issubclass(key, self.event)
 
@@ -98,9 +98,9 @@ class DoneTrigger(Trigger):
 
     state: str
 
-    def matches(self, key: Hashable) -> bool:
+    def matches(self, key: Any) -> bool:
         """The Done event of this state."""
-        return key == (Done, self.state)
+        return bool(key == (Done, self.state))
 
     @property
     def label(self) -> str:
@@ -121,9 +121,9 @@ class TimerTrigger(Trigger):
     """`<name>@<source path>`, unique in the chart."""
     delay: timedelta | Handler
 
-    def matches(self, key: Hashable) -> bool:
+    def matches(self, key: Any) -> bool:
         """The Elapsed event of this timer."""
-        return key == (Elapsed, self.timer)
+        return bool(key == (Elapsed, self.timer))
 
     @property
     def label(self) -> str:
@@ -336,7 +336,9 @@ class Chart(Generic[C]):
         return from_table(rows, kind=kind, context=context, initial=initial, final=final, version=version)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Chart) and self.digest == other.digest)
+        if not isinstance(other, Chart):
+            return NotImplemented
+        return self is other or self.digest == other.digest
 
     def __hash__(self) -> int:
         return hash((self.kind, self.version))
@@ -347,10 +349,9 @@ class Chart(Generic[C]):
     def __reduce__(self) -> tuple[Any, ...]:
         if self.lifecycle is not None:
             return _chart_of, (self.lifecycle,)
-        state = {name: value for name, value in self.__dict__.items() if name != "tables"}
-        return object.__new__, (Chart,), {**state, "tables": None}
+        return object.__new__, (Chart,), {**self.__dict__, "tables": None}
 
 
-def _chart_of(lifecycle: type) -> Chart[Any]:
-    chart: Chart[Any] = lifecycle.__chart__  # type: ignore[attr-defined]
+def _chart_of(lifecycle: Any) -> Chart[Any]:
+    chart: Chart[Any] = lifecycle.__chart__
     return chart

@@ -7,11 +7,11 @@ the line. Warnings let it pass: they are seldom meant, but work.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import combinations
 
-from stateward.chart.draft import ChartDraft, StateDraft, TransitionDraft
+from stateward.chart.draft import AlreadyDraft, ChartDraft, StateDraft, TransitionDraft
 from stateward.chart.handlers import Handler, HandlerRole, find_misfit
 from stateward.chart.immutable import find_mutable
 from stateward.chart.nodes import DoneTrigger, EventTrigger, StateKind, TimerTrigger, Trigger
@@ -82,7 +82,7 @@ def _entered_with(state: StateDraft, states: _States) -> list[str]:
 
 def _problems(draft: ChartDraft) -> Iterator[_Problem]:
     states: _States = {}
-    for rule in (_of_names, _of_shapes):
+    for rule in (_of_names, _of_shapes, _of_sla):
         for state in draft.root.walk():
             yield from rule(state, states)
     for state in draft.root.walk():
@@ -99,7 +99,11 @@ def _of_names(state: StateDraft, seen: _States) -> Iterator[_Problem]:
     if state.path and (not name or any(ch in name for ch in "|:@#") or name != "".join(name.split())):
         yield state.path, f"{name!r} can't name a state: no blanks, and none of | : @ #", state.origin
     if state.path in seen:
-        yield state.path, f"is declared twice, first at {seen[state.path].origin or 'another place'}", state.origin
+        yield (
+            state.path,
+            f"is declared twice, first at {seen[state.path].origin or 'another place'}",
+            state.origin,
+        )
     seen[state.path] = state
 
 
@@ -124,10 +128,13 @@ def _of_shapes(state: StateDraft, _: _States) -> Iterator[_Problem]:
                 yield child.path, "is a region, and all regions are entered: drop initial=True", child.origin
     elif children:
         yield where, f"is {state.kind.value} and can't hold {children[0].name}", state.origin
-    if state.kind is StateKind.FINAL and state.sla is not None:
-        yield where, "is final: nothing is due there, so it takes no sla", state.origin
-    if state.sla is not None and state.sla <= timedelta(0):
-        yield where, "has an sla that is not positive", state.origin
+
+
+def _of_sla(state: StateDraft, _: _States) -> Iterator[_Problem]:
+    if state.sla is not None and state.kind is StateKind.FINAL:
+        yield state.path, "is final: nothing is due there, so it takes no sla", state.origin
+    elif state.sla is not None and state.sla <= timedelta(0):
+        yield state.path or "the lifecycle", "has an sla that is not positive", state.origin
 
 
 def _of_references(state: StateDraft, states: _States) -> Iterator[_Problem]:
@@ -154,7 +161,11 @@ def _of_transition(transition: TransitionDraft, states: _States) -> Iterator[_Pr
     if source.kind is StateKind.FINAL:
         yield subject, f"leads out of {source.path}, which is final", origin
     if source.kind.is_history:
-        yield subject, f"leads out of {source.path}, a history; its default is given by history(default=...)", origin
+        yield (
+            subject,
+            f"leads out of {source.path}, a history; its default is given by history(default=...)",
+            origin,
+        )
     for target in transition.targets:
         if target not in states:
             yield subject, f"leads to {target}, which is no state of this lifecycle", origin
@@ -190,7 +201,11 @@ def _of_togetherness(subject: str, paths: tuple[str, ...], states: _States, orig
     for one, other in combinations(paths, 2):
         common = common_ancestor(one, other)
         if common in (one, other) or states[common].kind is not StateKind.PARALLEL:
-            yield subject, f"can't lead to {one} and {other} at once: they are not in different regions", origin
+            yield (
+                subject,
+                f"can't lead to {one} and {other} at once: they are not in different regions",
+                origin,
+            )
 
 
 def _of_already(draft: ChartDraft, states: _States) -> Iterator[_Problem]:
@@ -211,7 +226,8 @@ def _of_types(draft: ChartDraft) -> Iterator[_Problem]:
     if problem := find_mutable(context, draft.names):
         yield "the context", problem, draft.origin
     by_name: dict[str, type[EventMarker]] = {}
-    for each in (*draft.transitions, *draft.already):
+    declared: list[TransitionDraft | AlreadyDraft] = [*draft.transitions, *draft.already]
+    for each in declared:
         if not isinstance(each.trigger, EventTrigger):
             continue
         event = each.trigger.event
@@ -219,7 +235,11 @@ def _of_types(draft: ChartDraft) -> Iterator[_Problem]:
             yield each.name, f"{event!r} is no Event class: class Pay(Event)", each.origin
             return
         if event in (Started, Elapsed, Done):
-            yield each.name, f"waits for {event.__name__}, which callers don't send: use after() or done()", each.origin
+            yield (
+                each.name,
+                f"waits for {event.__name__}, which callers don't send: use after() or done()",
+                each.origin,
+            )
         if event not in (Event, EventMarker) and (problem := find_mutable(event, draft.names)):
             yield each.name, problem, each.origin
         other = by_name.setdefault(wire_name(event), event)
@@ -272,6 +292,3 @@ def common_ancestor(one: str, other: str) -> str:
     while one and not is_within(other, one):
         one = one.rpartition(".")[0]
     return one
-
-
-Rule = Callable[[StateDraft, _States], Iterator[_Problem]]

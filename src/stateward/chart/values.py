@@ -16,8 +16,7 @@ import msgspec
 from msgspec.structs import replace as _replace
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-    from random import Random
+    from random import Random  # noqa: TID251 - the type only
 
 __all__ = [
     "Action",
@@ -47,8 +46,8 @@ class EventMarker:
     __slots__ = ()
     wire_name: ClassVar[str]
 
-    def trigger_key(self) -> Hashable:
-        """What the chart's triggers are matched against; equal keys match equally."""
+    def trigger_key(self) -> Any:
+        """What the chart's triggers are matched against: hashable; equal keys match equally."""
         return type(self)
 
     def trigger_label(self) -> str:
@@ -98,7 +97,7 @@ class Elapsed(Event, frozen=True):
     timer: str
     """The timer's name as the Step that set it gave it, `expire@pending`."""
 
-    def trigger_key(self) -> Hashable:
+    def trigger_key(self) -> Any:
         """A timer's transitions are those of its name."""
         return Elapsed, self.timer
 
@@ -115,7 +114,7 @@ class Done(Event, frozen=True):
     data: Any = None
     """What the final state's `data=` returned."""
 
-    def trigger_key(self) -> Hashable:
+    def trigger_key(self) -> Any:
         """A completion's transitions are those of its state."""
         return Done, self.state
 

@@ -26,7 +26,11 @@ _REFUSALS_SHOWN = 15
 
 
 @click.command("demo")
-@click.option("--log", type=click.Path(path_type=Path), help="An incident log, .csv or .csv.gz; orders are made up without one.")
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path),
+    help="An incident log, .csv or .csv.gz; orders are made up without one.",
+)
 @click.option("--db", type=click.Path(path_type=Path), help="The SQLite file to keep; it must not exist yet.")
 @click.option("--orders", default=2000, show_default=True, help="How many orders to make up.")
 @click.option("--seed", default=1, show_default=True, help="What the made-up orders are drawn from.")
@@ -64,9 +68,7 @@ def _fresh_file(db: Path | None) -> Path:
     return path
 
 
-def _choose(
-    log: Path | None, orders: int, seed: int
-) -> tuple[type[Lifecycle[Any]], Any, Iterable[LoggedEvent], str]:
+def _choose(log: Path | None, orders: int, seed: int) -> tuple[type[Lifecycle[Any]], Any, Iterable[LoggedEvent], str]:
     """The lifecycle, its first context, the events and a name for them."""
     if log is not None:
         from stateward.demo.eventlog import read_incidents
@@ -86,7 +88,9 @@ def _progress(started: float) -> Callable[[Replay], object]:
     def show(done: Replay) -> None:
         if done.events % every == 0:
             rate = done.events / (time.perf_counter() - started)
-            text = f"{done.events:,} events, {done.entities:,} entities, {done.refused.total():,} refused, {rate:,.0f}/s"
+            text = (
+                f"{done.events:,} events, {done.entities:,} entities, {done.refused.total():,} refused, {rate:,.0f}/s"
+            )
             click.echo(f"\r{text}\033[K" if live else text, nl=not live, err=True)
 
     return show
@@ -99,7 +103,7 @@ def _report(done: Replay, stays: list[Stay], took: float) -> None:
         f"{done.events:,} events of {done.entities:,} entities in {took:.1f} s ({done.events / took:,.0f}/s): "
         f"{done.applied:,} applied, {done.already_done:,} already done, {done.refused.total():,} refused\n"
     )
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (stay.state, f"{stay.entities:,}", f"{stay.stays:,}", _duration(stay.median), _duration(stay.longest))
         for stay in stays
     ]
@@ -120,7 +124,9 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     texts = {i for i in range(len(head)) if i == 0 or head[i] == "event"}
     for row in (head, tuple("-" * width for width in widths), *rows):
-        cells = (cell.ljust(w) if i in texts else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        cells = (
+            cell.ljust(w) if i in texts else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         click.echo("  ".join(cells).rstrip())
 
 

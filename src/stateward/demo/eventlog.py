@@ -53,7 +53,9 @@ def read_incidents(path: Path) -> Iterator[LoggedEvent]:
         LogUnreadable: the file is missing or of another form; rows before the bad one have been given.
     """
     try:
-        with cast("IO[str]", gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")) as file:
+        with cast(
+            "IO[str]", gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
+        ) as file:
             rows = csv.DictReader(file)
             missing = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
             if missing:

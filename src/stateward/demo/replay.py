@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any, TypeVar
 
@@ -18,6 +18,8 @@ from stateward.kernel import Explanation
 __all__ = ["Replay", "Stay", "measure_stays", "replay"]
 
 C = TypeVar("C", bound=ContextMarker)
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Stay:
 def measure_stays(engine: Engine, lifecycle: type[Lifecycle[Any]]) -> list[Stay]:
     """The states of a lifecycle's entities, from its records; in the chart's order, only those ever visited."""
     lengths: dict[str, list[timedelta]] = defaultdict(list)
-    entity, since = "", datetime.min
+    entity, since = "", _NEVER
     for record in engine.records(lifecycle):
         if record.outcome != "applied":
             continue
@@ -104,11 +106,15 @@ def measure_stays(engine: Engine, lifecycle: type[Lifecycle[Any]]) -> list[Stay]
             state,
             now.get(state, 0),
             len(lengths[state]),
-            median(lengths[state]) if lengths[state] else None,
+            _median(lengths[state]),
             max(lengths[state], default=None),
         )
         for state in sorted(now.keys() | lengths.keys(), key=lambda state: _place(lifecycle, state))
     ]
+
+
+def _median(lengths: list[timedelta]) -> timedelta | None:
+    return timedelta(seconds=median(each.total_seconds() for each in lengths)) if lengths else None
 
 
 def _place(lifecycle: type[Lifecycle[Any]], state: str) -> list[int]:

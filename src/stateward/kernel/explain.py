@@ -19,7 +19,6 @@ from stateward.chart.nodes import TransitionNode
 from stateward.chart.values import ContextMarker, EventMarker, Meta, SeededRandom
 from stateward.errors import Refusal
 from stateward.kernel.step import NO_META, advance
-from stateward.kernel.structure import bits
 from stateward.kernel.values import Snapshot, Step
 
 __all__ = ["Candidate", "Explanation", "Read", "explain"]
@@ -163,9 +162,7 @@ def _ask(guard: Handler, context: Any, event: Any, meta: Meta) -> tuple[bool | N
     return (verdict, None) if verdict is True or verdict is False else (None, f"returned {verdict!r}")
 
 
-def _watch(
-    guard: Handler, context: Any, event: Any, meta: Meta, verdict: bool | None
-) -> tuple[tuple[Read, ...], bool]:
+def _watch(guard: Handler, context: Any, event: Any, meta: Meta, verdict: bool | None) -> tuple[tuple[Read, ...], bool]:
     """Run a guard over recording proxies; what it read, and whether that may not be all."""
     seen = _Seen()
     proxies = [_Proxy(context, "context", seen), _Proxy(event, "event", seen)]
@@ -218,16 +215,12 @@ class _Proxy:
         object.__setattr__(self, "_name", name)
         object.__setattr__(self, "_seen", seen)
 
-    @property
-    def __class__(self) -> Any:  # isinstance() in a guard sees the real class
-        return type(object.__getattribute__(self, "_real"))
-
     def __getattribute__(self, name: str) -> Any:
-        real = object.__getattribute__(self, "_real")
+        real: Any = object.__getattribute__(self, "_real")
         if name == "__class__":
-            return type(real)
+            return real.__class__
         seen: _Seen = object.__getattribute__(self, "_seen")
-        declared = getattr(type(real), name, None)
+        declared: object = getattr(real.__class__, name, None)
         # Methods and properties run over the proxy, so that what they read is seen too.
         if isinstance(declared, FunctionType):
             return declared.__get__(self)

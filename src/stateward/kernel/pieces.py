@@ -24,20 +24,31 @@ if TYPE_CHECKING:
     from stateward.kernel.tables import Tables
     from stateward.kernel.values import Position
 
-__all__ = ["Call", "Complete", "Entry", "Op", "Piece", "Plan", "SetTimer", "compute_entry", "make_piece", "make_plan"]
+__all__ = [
+    "Call",
+    "Complete",
+    "Entry",
+    "Op",
+    "Piece",
+    "Plan",
+    "SetTimer",
+    "compute_entry",
+    "make_piece",
+    "make_plan",
+]
 
 
 class Entry:
-    """The states that a transition enters, and which of them by default. (computeEntrySet)"""
+    """The states that a transition enters, and which of them by default (`computeEntrySet`)."""
 
     __slots__ = ("by_default", "by_history", "entered")
 
     def __init__(self) -> None:
         self.entered = 0
         self.by_default = 0
-        """Composites whose initial actions run. (statesForDefaultEntry)"""
+        """Composites whose initial actions run (`statesForDefaultEntry`)."""
         self.by_history: dict[int, tuple[Handler, ...]] = {}
-        """History default actions, by the history's parent. (defaultHistoryContent)"""
+        """History default actions, by the history's parent (`defaultHistoryContent`)."""
 
 
 def compute_entry(structure: Structure, targets: Iterable[int], domain: int, memory: tuple[int, ...]) -> Entry:
@@ -52,7 +63,7 @@ def compute_entry(structure: Structure, targets: Iterable[int], domain: int, mem
 
 
 def _add_descendants(structure: Structure, index: int, memory: tuple[int, ...], entry: Entry) -> None:
-    """Enter a state, and below it what its kind asks for. (addDescendantStatesToEnter)"""
+    """Enter a state, and below it what its kind asks for (`addDescendantStatesToEnter`)."""
     if index in structure.slot:
         _add_remembered(structure, index, memory, entry)
         return
@@ -73,9 +84,7 @@ def _add_remembered(structure: Structure, index: int, memory: tuple[int, ...], e
     _add_all(structure, tuple(bits(remembered)) or state.default, parent, memory, entry)
 
 
-def _add_all(
-    structure: Structure, indices: tuple[int, ...], above: int, memory: tuple[int, ...], entry: Entry
-) -> None:
+def _add_all(structure: Structure, indices: tuple[int, ...], above: int, memory: tuple[int, ...], entry: Entry) -> None:
     for each in indices:
         _add_descendants(structure, each, memory, entry)
     for each in indices:
@@ -90,7 +99,7 @@ def _add_regions(structure: Structure, index: int, memory: tuple[int, ...], entr
 
 
 def _add_ancestors(structure: Structure, index: int, above: int, memory: tuple[int, ...], entry: Entry) -> None:
-    """Enter the states between one and `above`, and the regions beside them. (addAncestorStatesToEnter)"""
+    """Enter the states between one and `above`, and the regions beside them (`addAncestorStatesToEnter`)."""
     for ancestor in structure.ancestors[index]:
         if ancestor == above:
             return
@@ -181,7 +190,7 @@ Op = Call | SetTimer | Complete | TimerSet
 class Plan:
     """A microstep worked out: its record, its program, and where it leads."""
 
-    __slots__ = ("is_quiet", "microsteps", "ops", "only", "target", "timers_cancelled", "timers_set")
+    __slots__ = ("is_quiet", "microsteps", "only", "ops", "target", "timers_cancelled", "timers_set")
 
     def __init__(
         self, microstep: Microstep, ops: tuple[Op, ...], target: Position, timers_cancelled: tuple[str, ...]
@@ -229,7 +238,7 @@ def make_plan(tables: Tables, position: Position, pieces: Iterable[Piece]) -> Pl
 
 
 def _exit_ops(structure: Structure, exited: int, active: int) -> Iterator[Op]:
-    """Exit handlers, children before parents; a state is active until its own have run. (exitStates)"""
+    """Exit handlers, children before parents; a state is active until its own have run (`exitStates`)."""
     for index in bits_reversed(exited):
         for each in structure.states[index].exit:
             yield Call(each, active)
@@ -239,7 +248,7 @@ def _exit_ops(structure: Structure, exited: int, active: int) -> Iterator[Op]:
 def _entry_ops(
     tables: Tables, entered: int, active: int, by_default: int, by_history: dict[int, tuple[Handler, ...]]
 ) -> Iterator[Op]:
-    """Entry handlers, timers, default contents and completions, parents before children. (enterStates)"""
+    """Entry handlers, timers, default contents and completions, parents before children (`enterStates`)."""
     structure = tables.structure
     for index in bits(entered):
         state = structure.states[index]
@@ -269,5 +278,9 @@ def _completions(tables: Tables, final: int, active: int) -> Iterator[Op]:
     if tables.is_awaited(parent):
         yield Complete(structure.states[parent].path, data, active)
     grandparent = structure.parent[parent]
-    if structure.parallel >> grandparent & 1 and structure.is_in_final(grandparent, active) and tables.is_awaited(grandparent):
+    if (
+        structure.parallel >> grandparent & 1
+        and structure.is_in_final(grandparent, active)
+        and tables.is_awaited(grandparent)
+    ):
         yield Complete(structure.states[grandparent].path, None, active)

@@ -15,7 +15,7 @@ lock is needed: single dict operations are atomic.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -46,7 +46,7 @@ class Fork:
 
     __slots__ = ("call", "handler", "key", "no", "transition", "verdicts", "wants_meta", "yes")
 
-    def __init__(self, transition: TransitionNode, guard: Handler, key: Hashable, verdicts: dict[int, bool]) -> None:
+    def __init__(self, transition: TransitionNode, guard: Handler, key: Any, verdicts: dict[int, bool]) -> None:
         self.transition = transition
         self.handler = guard
         self.call = guard.call
@@ -82,7 +82,7 @@ class Tables:
         """Whether the short way through a step may be taken: no hook runs before selection or on a guard's error."""
         self.timers = self._timers_by_state()
         """For each state, the timers that live as long as it."""
-        self._candidates: dict[Hashable, tuple[int, dict[int, tuple[TransitionNode, ...]]]] = {}
+        self._candidates: dict[Any, tuple[int, dict[int, tuple[TransitionNode, ...]]]] = {}
         self.eventless = self._candidates_for(EVENTLESS)[0]
         """The atomic states that have eventless transitions, their own or an ancestor's."""
         self._reads = [self.structure.histories_read(each.targets) for each in chart.transitions]
@@ -93,14 +93,16 @@ class Tables:
 
     # Layer 1: candidates.
 
-    def _candidates_for(self, key: Hashable) -> tuple[int, dict[int, tuple[TransitionNode, ...]]]:
+    def _candidates_for(self, key: Any) -> tuple[int, dict[int, tuple[TransitionNode, ...]]]:
         """The atomic states with candidates for a trigger key, and the candidates of each, nearest source first."""
         known = self._candidates.get(key)
         if known is not None:
             return known
         by_source: dict[int, list[TransitionNode]] = {}
         for each in self.chart.transitions:
-            matches = each.trigger is None if key is EVENTLESS else each.trigger is not None and each.trigger.matches(key)
+            matches = (
+                each.trigger is None if key is EVENTLESS else each.trigger is not None and each.trigger.matches(key)
+            )
             if matches:
                 by_source.setdefault(each.source, []).append(each)
         found: dict[int, tuple[TransitionNode, ...]] = {}
@@ -116,20 +118,19 @@ class Tables:
             self._candidates[key] = answer
         return answer
 
-    def candidates(self, position: Position, key: Hashable) -> list[tuple[TransitionNode, ...]]:
+    def candidates(self, position: Position, key: Any) -> list[tuple[TransitionNode, ...]]:
         """The candidates of each active atomic state that has any, in document order."""
         mask, by_atom = self._candidates_for(key)
         return [by_atom[atom] for atom in bits(position.configuration & mask)]
 
-    def knows(self, key: Hashable) -> bool:
+    def knows(self, key: Any) -> bool:
         """Whether any transition of the chart, or any `already=`, names such an event."""
         return bool(self._candidates_for(key)[0]) or any(each.trigger.matches(key) for each in self.chart.already)
 
-    def is_already(self, position: Position, key: Hashable) -> bool:
+    def is_already(self, position: Position, key: Any) -> bool:
         """Whether an active state is one in which such an event has nothing left to do."""
         return any(
-            position.configuration & mask_of(each.states) and each.trigger.matches(key)
-            for each in self.chart.already
+            position.configuration & mask_of(each.states) and each.trigger.matches(key) for each in self.chart.already
         )
 
     def is_awaited(self, state: int) -> bool:
@@ -139,7 +140,7 @@ class Tables:
 
     # Layer 3: the front, a tree of guards for each position and trigger key.
 
-    def root(self, position: Position, key: Hashable) -> Node:
+    def root(self, position: Position, key: Any) -> Node:
         """Where the selection of transitions for such an event starts."""
         node = position.nodes.get(key, None)
         if node is None:
@@ -161,8 +162,8 @@ class Tables:
                 fork.no = node
         return node
 
-    def _grow(self, position: Position, key: Hashable, verdicts: dict[int, bool]) -> Node:
-        """Select as far as the verdicts go: the next guard to ask, or what is to be done. (selectTransitions)"""
+    def _grow(self, position: Position, key: Any, verdicts: dict[int, bool]) -> Node:
+        """Select as far as the verdicts go: the next guard to ask, or what is to be done (`selectTransitions`)."""
         if position.finished:
             return Nothing(is_guarded=False)
         selected: list[TransitionNode] = []
@@ -182,7 +183,7 @@ class Tables:
         return self._plan(position, self._without_conflicts(position, selected))
 
     def _without_conflicts(self, position: Position, enabled: Sequence[TransitionNode]) -> list[TransitionNode]:
-        """Of two whose exit sets meet, keep the one from deeper down, else the first. (removeConflictingTransitions)"""
+        """Of two whose exit sets meet, keep the deeper one, else the first (`removeConflictingTransitions`)."""
         kept: list[TransitionNode] = []
         if len(enabled) == 1:
             return [enabled[0]]

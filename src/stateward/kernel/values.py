@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, final
 
 import msgspec
 
@@ -13,7 +12,8 @@ from stateward.chart.values import ContextMarker, EffectMarker, EventMarker
 from stateward.kernel.structure import bits
 
 if TYPE_CHECKING:
-    from stateward.kernel.tables import Node, Plan, Tables
+    from stateward.kernel.pieces import Plan
+    from stateward.kernel.tables import Node, Tables
 
 __all__ = ["Microstep", "Outcome", "Position", "Snapshot", "Step", "TimerSet"]
 
@@ -51,9 +51,9 @@ class Position:
         """Whether an eventless transition might be enabled here."""
         self.finished = bool(configuration & tables.structure.top_finals)
         """Whether a top-level final state is active."""
-        self.nodes: dict[Hashable, Node] = {}
+        self.nodes: dict[Any, Node] = {}
         """The kernel's: where selection starts, by trigger key."""
-        self.fast: dict[Hashable, Node] = self.nodes if tables.is_plain else {}
+        self.fast: dict[Any, Node] = self.nodes if tables.is_plain else {}
         """The kernel's: the same, unless the chart has hooks that ask for the long way."""
         self.plans: dict[tuple[int, ...], Plan] = {}
         """The kernel's: what was planned here, by the transitions selected."""
@@ -157,6 +157,7 @@ class Microstep(msgspec.Struct, frozen=True):
     """Paths in the order in which they were entered: parents first, document order."""
 
 
+@final
 class Step(msgspec.Struct, Generic[C], frozen=True):
     """The result of one event run to completion. Nothing in it has been done yet, and nothing is lost."""
 

@@ -119,9 +119,7 @@ class DemoLedger:
         snapshot = Snapshot(position, msgspec.json.decode(context, type=chart.context_type))
         return Entity(chart.kind, entity, version, state, revision, snapshot)
 
-    def commit_start(
-        self, chart: Chart[C], entity: str, step: Step[C], *, actor: str, occurred_at: datetime
-    ) -> Entity:
+    def commit_start(self, chart: Chart[C], entity: str, step: Step[C], *, actor: str, occurred_at: datetime) -> Entity:
         """Keep a new entity and the record of its start, in one transaction.
 
         Raises:
@@ -186,9 +184,8 @@ class DemoLedger:
                     problem = f"has moved on from revision {before.revision}"
                     raise Conflict(problem, lifecycle=chart.kind, entity=before.id)
             reason = answer.kind if isinstance(answer, Refusal) else None
-            self._record(
-                chart, before.id, revision, event, _json(payload), before.state, state, actor, occurred_at, outcome, reason
-            )  # fmt: skip
+            moved = (before.state, state, actor, occurred_at, outcome, reason)
+            self._record(chart, before.id, revision, event, _json(payload), *moved)
         return Entity(chart.kind, before.id, before.version, state, revision, snapshot)
 
     def fetch_history(self, kind: str, entity: str) -> list[Record]:
@@ -207,11 +204,11 @@ class DemoLedger:
     def _fetch(self, where: str, values: tuple[str, ...]) -> Iterator[Record]:
         rows = self._connection.execute(
             "SELECT number, kind, entity, revision, event, payload, state_from, state_to, actor, occurred_at,"
-            f" outcome, reason FROM record WHERE {where}",  # noqa: S608 - `where` is one of the texts above
+            f" outcome, reason FROM record WHERE {where}",
             values,
         )
         for row in rows:
-            yield Record(*row[:9], datetime.fromisoformat(row[9]), *row[10:])
+            yield Record._make((*row[:9], datetime.fromisoformat(row[9]), *row[10:]))
 
     def _record(self, chart: Chart[Any], entity: str, revision: int, *values: Any) -> None:
         event, payload, state_from, state_to, actor, occurred_at, outcome, reason = values

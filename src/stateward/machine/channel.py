@@ -61,14 +61,16 @@ class ChannelMachine(MachineBase[C]):
             meta: what entry handlers of the start may know.
             listeners: called in the owning task with each Step.
         """
-        self._prepare()
-        self._capacity = capacity
-        self._on_failure = on_failure
+        self._prepare(capacity, on_failure)
         super().__init__(lifecycle, context, meta=meta, listeners=listeners)
 
-    def _prepare(self) -> None:
-        self._capacity = 1024
-        self._on_failure: Callable[[EventMarker, Refusal | Exception], object] | None = None
+    def _prepare(
+        self,
+        capacity: int = 1024,
+        on_failure: Callable[[EventMarker, Refusal | Exception], object] | None = None,
+    ) -> None:
+        self._capacity = capacity
+        self._on_failure = on_failure
         self._channel: asyncio.Queue[_Item | None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._owner: asyncio.Task[None] | None = None
@@ -131,9 +133,7 @@ class ChannelMachine(MachineBase[C]):
         """
         await self._put(event, meta, None)
 
-    def send_from_thread(
-        self, event: EventMarker, meta: Meta = NO_META, *, timeout_s: float | None = None
-    ) -> Step[C]:
+    def send_from_thread(self, event: EventMarker, meta: Meta = NO_META, *, timeout_s: float | None = None) -> Step[C]:
         """`send` for callers in other threads; blocks until the owning task has answered.
 
         Args:

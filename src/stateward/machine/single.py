@@ -8,7 +8,7 @@ task, finds the machine where it was before the event, or where it is after it. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, Meta, State, chart_of
 from stateward.errors import MachineBusy, Refusal, Refused, SnapshotInvalid
@@ -21,6 +21,7 @@ C = TypeVar("C", bound=ContextMarker)
 
 Listener = Callable[[Step[C]], object]
 """Sees each applied Step, after it holds. What it raises is reported to the log, and changes nothing."""
+
 
 class MachineBase(Generic[C]):
     """What every machine offers to those who look: its state, its context, and what an event would do.
@@ -88,8 +89,9 @@ class MachineBase(Generic[C]):
     @property
     def started(self) -> Step[C] | None:
         """The Step of its start, with the effects and timers that it asked for; None for a restored machine."""
-        origin = self._origin
-        return origin if origin is None or isinstance(origin, Step) else start(self.chart, origin)
+        if self._origin is None or isinstance(self._origin, Step):
+            return cast("Step[C] | None", self._origin)
+        return start(self.chart, self._origin)
 
     @property
     def chart(self) -> Chart[C]:
