@@ -47,6 +47,10 @@ test: .venv/.ready ## Run every check: lint, format, types, import direction, te
 bench: .venv-bench/.ready ## Measure it beside its peers, in .venv-bench
 	@$(BENCH_BIN)/python -m bench
 
+.PHONY: golden
+golden: .venv/.ready ## Write the golden files anew, to be reviewed as a diff
+	STATEWARD_GOLDEN=write $(BIN)/pytest -q -k golden tests
+
 .PHONY: format
 format: .venv/.ready ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix

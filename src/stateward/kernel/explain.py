@@ -85,7 +85,7 @@ class Explanation(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         lines = [f"{self.event} on {self.lifecycle} in {self.state}: {self.outcome}, {self.reason}"]
         lines += [f"  {candidate}" for candidate in self.candidates]
-        if not self.candidates and self.elsewhere:
+        if self.outcome == "illegal" and self.elsewhere:
             lines.append(f"  it is accepted in {', '.join(self.elsewhere)}")
         return "\n".join(lines)
 
