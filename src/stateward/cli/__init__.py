@@ -11,7 +11,12 @@ from typing import Any
 
 import click
 
+from stateward.errors import Conflict, Refused, StatewardError, UnknownEntity, WorldError
+
 __all__ = ["main"]
+
+_EXIT_CODES: dict[type[StatewardError], int] = {Refused: 3, UnknownEntity: 4, Conflict: 4, WorldError: 5}
+"""What a command that ends in one of these exits with; any other error of the caller's is 2."""
 
 _COMMANDS = {
     "check": "Definition errors and lint findings of lifecycles.",
@@ -33,6 +38,13 @@ class _Lazy(click.Group):
             return None
         command: click.Command = import_module(f"stateward.cli.{cmd_name}").command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StatewardError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 2))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

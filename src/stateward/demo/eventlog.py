@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -63,7 +64,7 @@ def read_incidents(path: Path) -> Iterator[LoggedEvent]:
                 raise LogUnreadable(problem, path=str(path), line=1)
             for row in rows:
                 yield _logged(row, str(path), rows.line_num)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error) as error:
         raise LogUnreadable(str(error), path=str(path)) from error
 
 

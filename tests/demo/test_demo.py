@@ -1,0 +1,216 @@
+"""The main job end to end: a log, an engine, a SQLite file, a report."""
+
+from __future__ import annotations
+
+import gzip
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stateward import Conflict, LedgerUnavailable, Refusal, Step, UnknownEntity
+from stateward.demo.eventlog import LoggedEvent, LogUnreadable, read_incidents
+from stateward.demo.incidents import EVENTS, Incident, IncidentLifecycle
+from stateward.demo.orders import Cancel, Order, OrderLifecycle, Pay, Ship, made_up_log
+from stateward.demo.replay import measure_stays, replay
+from stateward.engine import Engine
+from stateward.ledger import DemoLedger
+
+REAL_LOG = Path(__file__).parents[3] / "shared" / "data" / "incidents.csv.gz"
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+HEAD = "case,time:timestamp,concept:name,lifecycle:transition,org:resource,impact,product\n"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Any:
+    with Engine(tmp_path / "orders.db", lifecycles=[OrderLifecycle]) as made:
+        yield made
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stateward.cli", "demo", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_what_happened_to_an_order_is_kept_refusals_included(engine: Engine) -> None:
+    engine.create(OrderLifecycle, "A-17", Order(total=4200), actor="customer:9", occurred_at=AT)
+    for minutes, event in enumerate([Ship(), Pay(amount=4200), Pay(amount=4200), Cancel(), Ship()], start=1):
+        engine.attempt(OrderLifecycle, "A-17", event, actor="customer:9", occurred_at=AT + timedelta(minutes=minutes))
+    history = engine.history(OrderLifecycle, "A-17")
+    told = [(each.event, each.state_from, each.state_to, each.outcome, each.reason, each.revision) for each in history]
+    assert told == [
+        ("Started", None, "pending", "applied", None, 1),
+        ("Ship", "pending", "pending", "rejected_invalid", "illegal", 1),
+        ("Pay", "pending", "paid", "applied", None, 2),
+        ("Pay", "paid", "paid", "already_done", None, 2),
+        ("Cancel", "paid", "cancelled", "applied", None, 3),
+        ("Ship", "cancelled", "cancelled", "rejected_invalid", "finished", 3),
+    ]  # fmt: skip
+    entity = engine.get(OrderLifecycle, "A-17")
+    assert (entity.state, entity.revision, entity.snapshot.context) == ("cancelled", 3, Order(total=4200, paid=4200))
+    assert engine.census(OrderLifecycle) == {"cancelled": 1}
+    assert engine.why(OrderLifecycle, "A-17", Ship()).outcome == "finished"
+
+
+def test_an_id_is_taken_once_and_an_unknown_one_is_told(engine: Engine) -> None:
+    engine.create(OrderLifecycle, "A-17", Order(), actor="a", occurred_at=AT)
+    with pytest.raises(Conflict, match="Order A-17: the id is taken"):
+        engine.create(OrderLifecycle, "A-17", Order(), actor="a", occurred_at=AT)
+    with pytest.raises(UnknownEntity, match="there is no Order A-18"):
+        engine.attempt(OrderLifecycle, "A-18", Ship(), actor="a", occurred_at=AT)
+    assert len(engine.history(OrderLifecycle, "A-17")) == 1
+
+
+def test_the_row_and_its_record_move_together_or_not_at_all(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.create(OrderLifecycle, "A-17", Order(), actor="a", occurred_at=AT)
+
+    def breaks(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(DemoLedger, "_record", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        engine.attempt(OrderLifecycle, "A-17", Pay(amount=4200), actor="a", occurred_at=AT)
+    with pytest.raises(KeyboardInterrupt):
+        engine.create(OrderLifecycle, "A-18", Order(), actor="a", occurred_at=AT)
+    monkeypatch.undo()
+    assert engine.get(OrderLifecycle, "A-17").state == "pending"
+    assert engine.census(OrderLifecycle) == {"pending": 1}
+    answer = engine.attempt(OrderLifecycle, "A-17", Pay(amount=4200), actor="a", occurred_at=AT)
+    assert isinstance(answer, Step)
+    assert [each.revision for each in engine.history(OrderLifecycle, "A-17")] == [1, 2]
+
+
+def test_a_stale_writer_is_told_and_a_second_one_at_the_same_time_too(engine: Engine, tmp_path: Path) -> None:
+    engine.create(OrderLifecycle, "A-17", Order(), actor="a", occurred_at=AT)
+    with Engine(tmp_path / "orders.db", lifecycles=[OrderLifecycle]) as other:
+        ledger: DemoLedger = other._ledger
+        before = other.get(OrderLifecycle, "A-17")
+        engine.send(OrderLifecycle, "A-17", Pay(amount=4200), actor="a", occurred_at=AT)
+        chart = before.snapshot.position.chart
+        answer = Step((), before.snapshot)
+        with pytest.raises(Conflict, match="has moved on from revision 1"):
+            ledger.commit_answer(chart, before, "Ship", Ship(), answer, actor="a", occurred_at=AT)
+        engine._ledger._connection.execute("BEGIN IMMEDIATE")
+        other._ledger._connection.execute("PRAGMA busy_timeout = 0")
+        with pytest.raises(LedgerUnavailable, match="in use by another writer"):
+            other.send(OrderLifecycle, "A-17", Ship(), actor="a", occurred_at=AT)
+        engine._ledger._connection.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("sql", ["UPDATE record SET actor = 'x'", "DELETE FROM record"])
+def test_records_are_not_changed(engine: Engine, tmp_path: Path, sql: str) -> None:
+    engine.create(OrderLifecycle, "A-17", Order(), actor="a", occurred_at=AT)
+    with (
+        sqlite3.connect(tmp_path / "orders.db") as connection,
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
+    ):
+        connection.execute(sql)
+    connection.close()
+
+
+def test_made_up_orders_are_the_same_for_the_same_seed_and_run_through(tmp_path: Path) -> None:
+    log = list(made_up_log(100, seed=7))
+    assert log == list(made_up_log(100, seed=7))
+    assert log != list(made_up_log(100, seed=8))
+    with Engine(tmp_path / "orders.db", lifecycles=[OrderLifecycle]) as engine:
+        done = replay(engine, OrderLifecycle, Order(), log)
+        assert (done.events, done.entities) == (len(log), 100)
+        assert done.applied + done.already_done + done.refused.total() == done.events
+        assert sum(engine.census(OrderLifecycle).values()) == 100
+        assert done.explained is not None
+        assert done.explained.outcome == "guarded"
+
+
+def test_stays_are_measured_between_applied_records(tmp_path: Path) -> None:
+    hours = [LoggedEvent("o", AT + timedelta(hours=n), "a", event) for n, event in ((0, Ship()), (1, Pay(amount=4200)))]
+    hours += [LoggedEvent("o", AT + timedelta(hours=5), "a", Ship()), LoggedEvent("p", AT, "a", Cancel())]
+    with Engine(tmp_path / "orders.db", lifecycles=[OrderLifecycle]) as engine:
+        replay(engine, OrderLifecycle, Order(), hours)
+        stays = {stay.state: stay for stay in measure_stays(engine, OrderLifecycle)}
+    assert list(stays) == ["pending", "paid", "shipped", "cancelled"]
+    assert (stays["pending"].stays, stays["pending"].longest) == (2, timedelta(hours=1))
+    assert stays["paid"].median == timedelta(hours=4)
+    assert (stays["shipped"].entities, stays["shipped"].stays, stays["shipped"].median) == (1, 0, None)
+
+
+# The incident log.
+
+
+def test_every_pair_of_status_and_substatus_is_an_event_and_every_event_leads_somewhere() -> None:
+    assert len(EVENTS) == 13
+    from stateward import chart_of
+
+    triggers = {t.trigger.label for t in chart_of(IncidentLifecycle).transitions if t.trigger is not None}
+    assert {event.__name__ for event in EVENTS.values()} <= triggers
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("case,when\n1,2\n", "line 1: has no column time:timestamp"),
+        (HEAD + "1,2010-03-31T16:59:42+02:00,Accepted,Sleeping,u,Low,P\n", "line 2: status 'Accepted' with sub-status"),
+        (HEAD + "1,yesterday,Accepted,Wait,u,Low,P\n", "line 2: Invalid isoformat"),
+    ],
+)
+def test_a_log_of_another_form_is_told_with_its_line(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(text)
+    with pytest.raises(LogUnreadable, match=problem):
+        list(read_incidents(path))
+    done = command("--log", str(path), "--db", str(tmp_path / "x.db"))
+    assert done.returncode == 2
+    assert problem.partition(":")[2][:20].strip() in done.stderr
+
+
+def test_a_missing_or_broken_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LogUnreadable, match="No such file"):
+        list(read_incidents(tmp_path / "none.csv"))
+    broken = tmp_path / "broken.csv.gz"
+    broken.write_bytes(gzip.compress(HEAD.encode() * 99)[:-9])
+    with pytest.raises(LogUnreadable, match=r"broken\.csv\.gz"):
+        list(read_incidents(broken))
+
+
+def test_the_command_reports_and_leaves_a_file_that_is_there_alone(tmp_path: Path) -> None:
+    file = tmp_path / "kept.db"
+    done = command("--orders", "60", "--seed", "3", "--db", str(file))
+    assert done.returncode == 0, done.stderr
+    for expected in ("60 entities", "state", "median stay", "longest stay", "refused in state", "why, for order-"):
+        assert expected in done.stdout
+    assert "60 made-up orders (seed 3)" in done.stderr
+    before = file.read_bytes()
+    again = command("--db", str(file))
+    assert again.returncode == 2
+    assert "exists" in again.stderr
+    assert file.read_bytes() == before
+
+
+@pytest.mark.skipif(not REAL_LOG.exists(), reason="the incident log lies beside the project, not in it")
+def test_the_real_log_runs_through_and_nothing_of_it_is_lost(tmp_path: Path) -> None:
+    with Engine(tmp_path / "incidents.db", lifecycles=[IncidentLifecycle]) as engine:
+        engine._ledger._connection.execute("PRAGMA synchronous = OFF")  # the file is thrown away
+        done = replay(engine, IncidentLifecycle, Incident(), read_incidents(REAL_LOG))
+        assert (done.events, done.entities) == (65_533, 7_554)
+        assert done.applied + done.already_done + done.refused.total() == 65_533
+        assert 0 < done.refused.total() < 2_000
+        assert sum(engine.census(IncidentLifecycle).values()) == 7_554
+        revisions: dict[str, list[int]] = {}
+        records = 0
+        for record in engine.records(IncidentLifecycle):
+            records += 1
+            if record.outcome == "applied":
+                revisions.setdefault(record.entity, []).append(record.revision)
+        assert records == 65_533 + 7_554
+        assert all(each == list(range(1, len(each) + 1)) for each in revisions.values()), "revisions are dense from 1"
+        answer = engine.attempt(
+            IncidentLifecycle, "1-364285768", EVENTS["Accepted", "In Progress"](), actor="user:x", occurred_at=AT
+        )
+        assert isinstance(answer, Refusal)
+        assert answer.state == "completed.closed"
