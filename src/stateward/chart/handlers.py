@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import typing
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
+from types import MethodType
 from typing import Any, Literal, TypeVar
 
 from stateward.chart.values import ContextMarker, EventMarker, Meta
@@ -59,6 +59,8 @@ def handler(function: Callable[..., Any] | Handler, role: HandlerRole) -> Handle
     if not callable(function) or name is None or isinstance(function, partial):
         msg = f"{function!r} is no function with a name; handlers are functions of their own"
         raise DefinitionError(msg)
+    import inspect  # noqa: PLC0415 - a tenth of the import budget, for who declares a lifecycle
+
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         msg = f"{name} is asynchronous: a {role} is pure and runs at once; ask for the work by an effect"
         raise DefinitionError(msg)
@@ -74,6 +76,8 @@ def handler(function: Callable[..., Any] | Handler, role: HandlerRole) -> Handle
 
 def _positional_count(function: Callable[..., Any]) -> int:
     """How many arguments the kernel will pass: a parameter with a default is the author's own."""
+    import inspect  # noqa: PLC0415 - as above
+
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some builtins tell no signature
@@ -100,14 +104,16 @@ def find_misfit(
         event: the class of the events that reach it.
         names: the names around the lifecycle, by which annotations written as text are resolved.
     """
-    function = inspect.unwrap(reference.call)
+    function: Any = reference.call
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
     code = getattr(function, "__code__", None)
     annotations = getattr(function, "__annotations__", {})
     if code is None or not annotations:
         return None
     scope = {**getattr(function, "__globals__", {}), **names}
     parameters = code.co_varnames[: code.co_argcount]
-    if inspect.ismethod(reference.call):
+    if isinstance(reference.call, MethodType):
         parameters = parameters[1:]
     wanted: list[tuple[str, type]] = [("context", context), ("event", event), ("meta", Meta)]
     for parameter, (what, given) in zip(parameters, wanted, strict=False):

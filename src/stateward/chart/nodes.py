@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from stateward.chart.handlers import Handler
 from stateward.chart.values import ContextMarker, Done, Elapsed, EventMarker, wire_name
@@ -71,8 +72,7 @@ class Trigger:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
-class EventTrigger(Trigger):
+class EventTrigger(Trigger, msgspec.Struct, frozen=True):
     """An event class; its subclasses trigger too, so `on(Event, ...)` takes every event a caller sends."""
 
     event: type[EventMarker]
@@ -92,8 +92,7 @@ class EventTrigger(Trigger):
         return self.event
 
 
-@dataclass(frozen=True, slots=True)
-class DoneTrigger(Trigger):
+class DoneTrigger(Trigger, msgspec.Struct, frozen=True):
     """The completion of a composite or parallel state."""
 
     state: str
@@ -113,8 +112,7 @@ class DoneTrigger(Trigger):
         return Done
 
 
-@dataclass(frozen=True, slots=True)
-class TimerTrigger(Trigger):
+class TimerTrigger(Trigger, msgspec.Struct, frozen=True):
     """A timer that is set when its source state is entered and cancelled when it is left."""
 
     timer: str
@@ -136,8 +134,7 @@ class TimerTrigger(Trigger):
         return Elapsed
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StateNode:
+class StateNode(msgspec.Struct, frozen=True, eq=False):
     """A state in its place; every reference to another state is an index."""
 
     index: int
@@ -160,8 +157,7 @@ class StateNode:
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TransitionNode:
+class TransitionNode(msgspec.Struct, frozen=True, eq=False):
     """One arc from one source; `on()` with two sources makes two."""
 
     index: int
@@ -179,8 +175,7 @@ class TransitionNode:
     origin: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AlreadyNode:
+class AlreadyNode(msgspec.Struct, frozen=True, eq=False):
     """States in which an event has nothing left to do."""
 
     trigger: Trigger
