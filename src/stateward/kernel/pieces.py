@@ -11,7 +11,7 @@ The sets follow Appendix D of SCXML 1.0; the names of its procedures stand besid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,7 @@ __all__ = [
     "Op",
     "Piece",
     "Plan",
+    "Program",
     "SetTimer",
     "compute_entry",
     "make_piece",
@@ -111,7 +112,7 @@ def _add_ancestors(structure: Structure, index: int, above: int, memory: tuple[i
 class Piece:
     """What one transition brings to a microstep."""
 
-    __slots__ = ("entry", "exited", "recorded", "transition")
+    __slots__ = ("alone", "entry", "exited", "recorded", "transition")
 
     def __init__(self, transition: TransitionNode, exited: int, entry: Entry, recorded: dict[int, int]) -> None:
         self.transition = transition
@@ -119,6 +120,8 @@ class Piece:
         self.entry = entry
         self.recorded = recorded
         """What the histories of the states left remember from now on, by slot."""
+        self.alone: Program | None = None
+        """What a microstep of this piece alone does, where that does not depend on the states that stand still."""
 
 
 def make_piece(
@@ -187,54 +190,80 @@ class Complete:
 Op = Call | SetTimer | Complete | TimerSet
 
 
-class Plan:
-    """A microstep worked out: its record, its program, and where it leads."""
+class Program:
+    """What a microstep does, in order, and the record of it."""
 
-    __slots__ = ("is_quiet", "microsteps", "only", "ops", "target", "timers_cancelled", "timers_set")
+    __slots__ = ("looks_around", "microsteps", "ops", "timers_cancelled", "timers_set")
 
     def __init__(
-        self, microstep: Microstep, ops: tuple[Op, ...], target: Position, timers_cancelled: tuple[str, ...]
+        self, microstep: Microstep, ops: tuple[Op, ...], timers_cancelled: tuple[str, ...], *, looks_around: bool
     ) -> None:
         self.microsteps = (microstep,)
-        self.target = target
+        self.ops = ops
         self.timers_cancelled = timers_cancelled
         self.timers_set = tuple(op for op in ops if isinstance(op, TimerSet))
         """The timers whose delay is fixed; they stand among `ops` too, at their place."""
-        self.ops = ops
-        calls = tuple(op for op in ops if isinstance(op, Call))
-        settled = not target.restless and len(calls) + len(self.timers_set) == len(ops)
+        self.looks_around = looks_around
+        """Whether it depends on states that stand still: a handler asks for them, or a parallel may be done."""
+
+
+class Plan:
+    """A microstep worked out for a position: its program, and where it leads."""
+
+    __slots__ = ("is_quiet", "microsteps", "only", "ops", "target", "timers_cancelled", "timers_set")
+
+    def __init__(self, program: Program, target: Position) -> None:
+        self.microsteps = program.microsteps
+        self.ops = program.ops
+        self.timers_cancelled = program.timers_cancelled
+        self.timers_set = program.timers_set
+        self.target = target
+        calls = [op for op in program.ops if isinstance(op, Call)]
+        settled = not target.restless and len(calls) + len(program.timers_set) == len(program.ops)
         self.is_quiet = settled and not calls
         """Nothing runs and nothing can follow: the step is known but for its context."""
         self.only = calls[0] if settled and len(calls) == 1 and not calls[0].wants_meta else None
         """The one handler, if there is just one and nothing can follow but what it raises."""
 
 
-def make_plan(tables: Tables, position: Position, pieces: Iterable[Piece]) -> Plan:
+def make_plan(tables: Tables, position: Position, pieces: Sequence[Piece]) -> Plan:
     """Put the pieces of one microstep together, in the order of their transitions' selection."""
-    structure = tables.structure
-    pieces = tuple(pieces)
-    exited = entered = by_default = 0
-    memory = list(position.memory)
-    by_history: dict[int, tuple[Handler, ...]] = {}
+    exited = entered = 0
+    memory = position.memory
     for piece in pieces:
         exited |= piece.exited
         entered |= piece.entry.entered
+        if piece.recorded:
+            memory = tuple(piece.recorded.get(slot, kept) for slot, kept in enumerate(memory))
+    target = tables.intern(position.configuration & ~exited | entered, memory)
+    program = pieces[0].alone if len(pieces) == 1 else None
+    if program is None:
+        program = _make_program(tables, position.configuration, pieces, exited, entered)
+        if len(pieces) == 1 and not program.looks_around:
+            pieces[0].alone = program
+    return Plan(program, target)
+
+
+def _make_program(tables: Tables, configuration: int, pieces: Sequence[Piece], exited: int, entered: int) -> Program:
+    """The ops of a microstep, in order, and its record."""
+    structure = tables.structure
+    staying = configuration & ~exited
+    by_default = 0
+    by_history: dict[int, tuple[Handler, ...]] = {}
+    for piece in pieces:
         by_default |= piece.entry.by_default
         by_history.update(piece.entry.by_history)
-        for slot, remembered in piece.recorded.items():
-            memory[slot] = remembered
-    staying = position.configuration & ~exited
-    ops: list[Op] = list(_exit_ops(structure, exited, position.configuration))
+    ops: list[Op] = list(_exit_ops(structure, exited, configuration))
     ops += [Call(each, staying) for piece in pieces for each in piece.transition.actions]
     ops += _entry_ops(tables, entered, staying, by_default, by_history)
-    paths = [state.path for state in structure.states]
     microstep = Microstep(
-        tuple(paths[index] for index in bits_reversed(exited)),
-        tuple(piece.transition.id for piece in pieces),
-        tuple(paths[index] for index in bits(entered)),
+        tuple(structure.states[index].path for index in bits_reversed(exited)),
+        tuple(piece.transition.id for piece in pieces if piece.transition.id),  # the start's has none
+        tuple(structure.states[index].path for index in bits(entered)),
     )
     cancelled = tuple(name for index in bits_reversed(exited) for name, _ in tables.timers[index])
-    return Plan(microstep, tuple(ops), tables.intern(staying | entered, tuple(memory)), cancelled)
+    looks_around = bool(entered & structure.final) or any(isinstance(op, Call) and op.wants_meta for op in ops)
+    return Program(microstep, tuple(ops), cancelled, looks_around=looks_around)
 
 
 def _exit_ops(structure: Structure, exited: int, active: int) -> Iterator[Op]:

@@ -111,7 +111,9 @@ def advance(  # noqa: C901, PLR0912 - the hot path, kept in one frame: a call co
     position, context = snapshot.position, snapshot.context
     node = position.fast.get(type(event))
     if node is None:
-        return Macrostep(snapshot, event, meta).handle()
+        if not position.tables.is_plain or not isinstance(event, EventMarker):
+            return Macrostep(snapshot, event, meta).handle()
+        node = position.tables.root(position, event.trigger_key())
     while type(node) is Fork:
         if node.wants_meta:
             return Macrostep(snapshot, event, meta).handle_from(node)

@@ -86,6 +86,12 @@ class Tables:
         self.eventless = self._candidates_for(EVENTLESS)[0]
         """The atomic states that have eventless transitions, their own or an ancestor's."""
         self._reads = [self.structure.histories_read(each.targets) for each in chart.transitions]
+        nothing_remembered = (0,) * len(self.structure.history)
+        self._fixed_domains = [
+            None if reads else (self.structure.domain(each, nothing_remembered),)
+            for each, reads in zip(chart.transitions, self._reads, strict=True)
+        ]
+        """The domains, in a tuple each, of those transitions whose targets no history decides."""
         self._pieces: dict[tuple[int, int | None, int, tuple[int, ...]], Piece] = {}
         self._positions: WeakValueDictionary[tuple[int, tuple[int, ...]], Position] = WeakValueDictionary()
         self._front_size = 0
@@ -202,8 +208,12 @@ class Tables:
         return kept
 
     def _exit_set(self, position: Position, transition: TransitionNode) -> int:
-        domain = self.structure.domain(transition, position.memory)
+        domain = self._domain(position, transition)
         return 0 if domain is None else position.configuration & self.structure.descendants[domain]
+
+    def _domain(self, position: Position, transition: TransitionNode) -> int | None:
+        fixed = self._fixed_domains[transition.index]
+        return fixed[0] if fixed else self.structure.domain(transition, position.memory)
 
     def _plan(self, position: Position, transitions: Sequence[TransitionNode]) -> Plan:
         key = tuple(each.index for each in transitions)
@@ -217,9 +227,10 @@ class Tables:
 
     def _piece(self, position: Position, transition: TransitionNode) -> Piece:
         memory, structure = position.memory, self.structure
-        domain = structure.domain(transition, memory)
+        domain = self._domain(position, transition)
         local = 0 if domain is None else position.configuration & structure.descendants[domain]
-        reads = tuple(memory[structure.slot[index]] for index in bits(self._reads[transition.index]))
+        reading = self._reads[transition.index]
+        reads = tuple(memory[structure.slot[index]] for index in bits(reading)) if reading else ()
         key = (transition.index, domain, local, reads)
         piece = self._pieces.get(key)
         if piece is None:
@@ -235,9 +246,7 @@ class Tables:
         nowhere = self.intern(0, (0,) * len(structure.history))
         start = TransitionNode(-1, "", "", 0, structure.states[0].initial, None)
         entry = compute_entry(structure, start.targets, 0, nowhere.memory)
-        plan = make_plan(self, nowhere, [Piece(start, 0, entry, {})])
-        started = plan.microsteps[0]
-        return Plan(type(started)((), (), started.entered), plan.ops, plan.target, ())
+        return make_plan(self, nowhere, [Piece(start, 0, entry, {})])
 
     # Positions.
 
@@ -268,9 +277,11 @@ class Tables:
         if self._front_size <= FRONT_LIMIT:
             return
         self._front_size = 0
-        for position in list(self._positions.values()):
-            position.nodes.clear()
-            position.plans.clear()
+        for reference in self._positions.valuerefs():  # a list of its own: other threads may add meanwhile
+            position = reference()
+            if position is not None:
+                position.nodes.clear()
+                position.plans.clear()
 
     def _timers_by_state(self) -> list[list[tuple[str, timedelta | Handler]]]:
         timers: list[list[tuple[str, timedelta | Handler]]] = [[] for _ in self.chart.states]
