@@ -143,7 +143,10 @@ def make_piece(
         for index in bits(local)
         for history in structure.histories_of.get(index, ())
     }
-    entry = compute_entry(structure, transition.targets, domain, memory)
+    # What is entered is decided after the exits: a state left and entered by one transition through its own
+    # history is where it just was.
+    after = tuple(recorded.get(slot, kept) for slot, kept in enumerate(memory))
+    entry = compute_entry(structure, transition.targets, domain, after)
     return Piece(transition, local, entry, recorded)
 
 
