@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache, partial
+from random import Random
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
@@ -50,9 +51,9 @@ from tests.reference.handlers import (
     Stranger,
     handler_of,
 )
-from tests.reference.interpreter import HandlerFault, ReferenceStep, start, step
+from tests.reference.interpreter import HandlerFault, ReferenceRefusal, start, step
 
-__all__ = ["Case", "chart_drafts", "chart_from", "describe", "general_cases", "twelve_region_cases"]
+__all__ = ["Case", "chart_from", "describe", "general_case", "general_cases", "seeds", "twelve_region_case"]
 
 T = TypeVar("T")
 
@@ -94,23 +95,29 @@ def chart_from(draft: ChartDraft) -> Chart[Log]:
 
 
 @st.composite
-def chart_drafts(draw: st.DrawFn) -> ChartDraft:
-    """A chart of up to four levels."""
-    return _Drawing(draw).general_chart()
-
-
-@st.composite
 def general_cases(draw: st.DrawFn) -> Case:
-    """A chart of up to four levels with up to twenty events."""
-    drawing = _Drawing(draw)
+    """A chart of up to four levels with up to twenty events, each choice a draw: slow, but it shrinks."""
+    drawing = _Drawing(lambda most: draw(_up_to(most)))
     return drawing.case(drawing.general_chart())
 
 
-@st.composite
-def twelve_region_cases(draw: st.DrawFn) -> Case:
+def general_case(seed: int) -> Case:
+    """The same from a seed: ten times as fast, and no two seeds alike; `reduce_case` is what shrinks it."""
+    drawing = _Drawing(partial(Random(seed).randint, 0))
+    return drawing.case(drawing.general_chart())
+
+
+def twelve_region_case(seed: int) -> Case:
     """A parallel of twelve regions with up to twenty events."""
-    drawing = _Drawing(draw)
+    drawing = _Drawing(partial(Random(seed).randint, 0))
     return drawing.case(drawing.twelve_regions())
+
+
+seeds: st.SearchStrategy[int] = st.tuples(*[st.integers(0, 0xFFFF)] * 4).map(
+    # In parts, because a single large number is mostly drawn small.
+    lambda parts: int.from_bytes(b"".join(part.to_bytes(2, "big") for part in parts), "big")
+)
+"""Seeds of cases."""
 
 
 @cache
@@ -125,18 +132,23 @@ class _Taste:
     parallel: int = 20
     history: int = 25
     eventless: int = 12
+    ending: int = 15
+    """How many transitions lead to a final state nearby; with much of it, more composites have one."""
     raising: int = 8
+    keeps_c: bool = False
+    """Only a transition that is given C waits for it."""
     fragile: int = 0
     """How many guards and actions are broken."""
     careless: int = 0
-    """How many eventless transitions may loop without end."""
+    """How many transitions that need no event from outside may loop without end."""
 
 
 @dataclass
 class _Drawing:
     """One chart in the making. Every choice shrinks to its first option, and every chance to no."""
 
-    draw: st.DrawFn
+    choose: Callable[[int], int]
+    """A number from 0 to the one given."""
     taste: _Taste = field(default_factory=_Taste)
     states: dict[str, StateDraft] = field(default_factory=dict)
     room: int = STATES_MAX
@@ -145,14 +157,14 @@ class _Drawing:
     # Choices.
 
     def chance(self, percent: int) -> bool:
-        return percent > 0 and self.draw(_up_to(99)) >= 100 - percent
+        return percent > 0 and self.choose(99) >= 100 - percent
 
     def pick(self, options: Sequence[T]) -> T:
-        return options[self.draw(_up_to(len(options) - 1))] if len(options) > 1 else options[0]
+        return options[self.choose(len(options) - 1)] if len(options) > 1 else options[0]
 
     def weigh(self, *options: tuple[int, T]) -> T:
         """One of the options by weight; of those that have any."""
-        number = self.draw(_up_to(sum(weight for weight, _ in options) - 1))
+        number = self.choose(sum(weight for weight, _ in options) - 1)
         for weight, option in options:
             if number < weight:
                 return option
@@ -166,20 +178,38 @@ class _Drawing:
             parallel=self.pick((20, 10, 35)),
             history=self.pick((25, 5, 60)),
             eventless=self.pick((12, 0, 25)),
+            ending=self.pick((15, 15, 60)),
             raising=self.pick((8, 0, 20)),
-            fragile=self.pick((0,) * 7 + (6,)),
-            careless=self.pick((0,) * 19 + (30,)),
+            fragile=self.pick((0, 0, 0, 0, 0, 0, 8)),
+            careless=self.pick((0,) * 19 + (70,)),
         )
+        self.room = 6 if self.taste.careless else STATES_MAX  # a thousand microsteps take their time
         root = StateDraft("", COMPOSITE)
         self.states[""] = root
-        must = PARALLEL if self.chance(60) else None
+        must = PARALLEL if self.chance(65) else None
         self.add_children(root, depth=1, must=must)
+        if self.taste.ending > 50 and self.chance(30):
+            self.add_nest(root)
+        if self.chance(30):
+            self.add_state(root, "end", FINAL)
         self.add_histories(root)
         self.settle(root)
-        count = 4 + self.draw(_up_to(len(self.states) // 2)) + self.draw(_up_to(len(self.states) // 2))
+        count = 4 + self.choose(len(self.states) // 2) + self.choose(len(self.states) // 2)
         for _ in range(count):
             self.add_transition()
+        if self.taste.ending > 50:
+            self.drive_to_the_end()
         return self.finish(root)
+
+    def drive_to_the_end(self) -> None:
+        """One event that leads composites to a final state, so that whole parallels get done."""
+        event = self.event_class()
+        for state in list(self.states.values()):
+            finals = [each for each in state.children if each.kind is FINAL]
+            if state.path and finals and self.chance(75):
+                inside = [each for each in state.children if each.kind in (ATOMIC, COMPOSITE, PARALLEL)]
+                source = self.pick(inside) if inside and self.chance(40) else state
+                self.write_transition(source, (self.pick(finals).path,), EventTrigger(event))
 
     def twelve_regions(self) -> ChartDraft:
         self.taste = _Taste(history=10, eventless=6, raising=3)
@@ -189,12 +219,18 @@ class _Drawing:
         wide = self.add_state(root, "p", PARALLEL, initial=self.chance(70))
         self.add_state(root, "off", ATOMIC, initial=not wide.is_initial)
         self.add_state(root, "end", FINAL)
+        all_end = self.chance(30)
+        self.taste.keeps_c = all_end
         for number in range(12):
             region = self.add_state(wide, f"r{number}", COMPOSITE)
             self.add_children(region, depth=DEPTH_MAX - self.weigh((80, 0), (20, 1)))
+            if all_end:
+                self.add_state(region, "z", FINAL)
         self.add_histories(root)
         self.settle(root)
         for region in [each for each in wide.children if each.kind is COMPOSITE]:
+            if all_end:
+                self.write_transition(region, (f"{region.path}.z",), EventTrigger(B if self.chance(2) else C))
             inside = [each for each in region.walk() if each.kind in (ATOMIC, COMPOSITE)]
             for _ in range(self.pick((2, 1, 3))):
                 source = self.pick(inside)
@@ -204,13 +240,15 @@ class _Drawing:
             self.add_transition()
         self.write_transition(self.states["off"], ("p",))
         self.write_transition(wide, self.pick((("off",), ("end",), ("off",))))
+        if all_end:
+            self.write_transition(wide, self.pick((("end",), ("off",), ("p",), ())), DoneTrigger("p"))
         return self.finish(root)
 
     def finish(self, root: StateDraft) -> ChartDraft:
         draft = ChartDraft("Random", 1, Log, root, self.transitions)
         real = [path for path, each in self.states.items() if path and not each.kind.is_history]
         for number in range(self.weigh((80, 0), (15, 1), (5, 2))):
-            chosen = sorted({self.pick(real) for _ in range(3)})
+            chosen = sorted({self.pick(real) for _ in range(3)} | ({"end"} & {*real}))
             trigger = EventTrigger(self.event_class())
             draft.already.append(AlreadyDraft(f"already{number}", trigger, tuple(chosen)))
         if self.chance(15):
@@ -220,15 +258,15 @@ class _Drawing:
         return draft
 
     def case(self, draft: ChartDraft) -> Case:
-        context = Log(fuel=self.draw(_up_to(25)))
-        count = 1 + max(self.draw(_up_to(EVENTS_MAX - 1)), self.draw(_up_to(EVENTS_MAX - 1)))
+        context = Log(fuel=self.choose(25))
+        count = 1 + max(self.choose(EVENTS_MAX - 1), self.choose(EVENTS_MAX - 1))
         case = Case(draft, context, (), has_meta=self.chance(50))
         return replace(case, events=tuple(self.events(case, count)))
 
     def events(self, case: Case, count: int) -> Iterator[EventMarker]:
-        """Events, most of which find a transition: the reference runs along, and says which states are active.
+        """Events, most of which find a transition: the reference runs along and says which states are active.
 
-        Where it fails to, they are drawn blindly; whether the kernel fails there too is for the test to see.
+        When it has failed the rest is drawn blindly; whether the kernel fails too is for the test to see.
         """
         chart = chart_from(case.draft)
         taken = attempt(lambda: start(chart, case.context, case.meta(0)))
@@ -239,11 +277,11 @@ class _Drawing:
                 if taken and each.source in taken.snapshot.active
                 if isinstance(each.trigger, (EventTrigger, TimerTrigger))
             ]
-            event = self.event_for(self.pick(ways)) if ways and self.chance(60) else self.event(case.draft)
+            event = self.event_for(self.pick(ways)) if ways and self.chance(70) else self.event(case.draft)
             yield event
             if taken:
-                next_taken = attempt(partial(step, chart, taken.snapshot, event, case.meta(number)))
-                taken = next_taken if isinstance(next_taken, ReferenceStep) else taken
+                answer = attempt(partial(step, chart, taken.snapshot, event, case.meta(number)))
+                taken = taken if isinstance(answer, ReferenceRefusal) else answer
 
     def event(self, draft: ChartDraft) -> EventMarker:
         timers = sorted({t.trigger.timer for t in draft.transitions if isinstance(t.trigger, TimerTrigger)})
@@ -259,22 +297,22 @@ class _Drawing:
     def event_for(self, trigger: EventTrigger | TimerTrigger) -> EventMarker:
         if isinstance(trigger, TimerTrigger):
             return Elapsed(trigger.timer)
-        payload = self.draw(_up_to(3))
+        payload = self.choose(3)
         kinds: dict[type[EventMarker], Callable[[int], EventMarker]] = {A: A, B: B, C: C, D: D}
         return kinds.get(trigger.event, C)(payload)
 
     def payload_event(self) -> EventMarker:
         kind: Callable[[int], EventMarker] = self.weigh((38, A), (32, B), (20, C), (10, D))
-        return kind(self.draw(_up_to(3)))
+        return kind(self.choose(3))
 
     def event_class(self) -> type[EventMarker]:
+        if self.taste.keeps_c:
+            return self.weigh((45, A), (40, B), (15, D))
         return self.weigh((38, A), (32, B), (18, C), (8, D), (4, Event))
 
     # The tree.
 
-    def add_state(
-        self, parent: StateDraft, name: str, kind: StateKind, *, initial: bool = False
-    ) -> StateDraft:
+    def add_state(self, parent: StateDraft, name: str, kind: StateKind, *, initial: bool = False) -> StateDraft:
         path = f"{parent.path}.{name}" if parent.path else name
         made = StateDraft(path, kind, is_initial=initial)
         self.room -= 1
@@ -301,6 +339,13 @@ class _Drawing:
                 kind = must
             elif kind is FINAL and parent.path == "" and number == 0:
                 kind = ATOMIC  # so that there is something to leave
+            elif (
+                parent.path
+                and parent.kind is COMPOSITE
+                and 0 < number == count - 1
+                and self.chance(20 + self.taste.ending)
+            ):
+                kind = FINAL
             child = self.add_state(parent, "abcdefgh"[number], kind)
             if kind in (COMPOSITE, PARALLEL):
                 self.add_children(child, depth=depth + 1)
@@ -316,6 +361,17 @@ class _Drawing:
             if deeper:
                 options += [(25, COMPOSITE), (parallel, PARALLEL)]
         return self.weigh(*options)
+
+    def add_nest(self, root: StateDraft) -> None:
+        """A parallel whose regions are a parallel and a composite, all of which can be done."""
+        nest = self.add_state(root, "n", PARALLEL, initial=self.chance(50))
+        names = ("q", "r") if self.chance(50) else ("r", "q")
+        for name in names:
+            region = self.add_state(nest, name, PARALLEL if name == "q" else COMPOSITE)
+            inner = [self.add_state(region, each, COMPOSITE) for each in "ab"] if name == "q" else [region]
+            for each in inner:
+                self.add_state(each, "a", ATOMIC)
+                self.add_state(each, "z", FINAL)
 
     def add_histories(self, root: StateDraft) -> None:
         """Memories for composites and parallels; the root's is a curiosity, since it is never left."""
@@ -352,7 +408,8 @@ class _Drawing:
         living = [each for each in children if each.kind is not FINAL]
         child = self.pick(living if living and not self.chance(4) else children)
         histories = [each for each in state.children if each.kind.is_history]
-        way = self.weigh((60, "mark"), (12, "name"), (24, "deep"), (4, "history"))
+        deep = 45 if child.kind is PARALLEL else 20
+        way = self.weigh((60, "mark"), (12, "name"), (deep, "deep"), (4, "history"))
         if way == "deep":
             state.initial = self.places_within(child)
         elif way == "history" and histories and state.path:
@@ -364,12 +421,12 @@ class _Drawing:
 
     def places_within(self, state: StateDraft) -> tuple[str, ...]:
         """A state, or some below it, that can all be active at once: several regions, but one child."""
-        if state.kind is PARALLEL and self.chance(65):
+        if state.kind is PARALLEL and self.chance(75):
             regions = real_children(state)
             histories = [each for each in state.children if each.kind.is_history]
             if histories and self.chance(25):
                 return (self.pick(histories).path,)
-            chosen = [each for each in regions if self.chance(70)] or regions[:1]
+            chosen = [each for each in regions if self.chance(75)] or regions[:1]
             if self.chance(25):
                 chosen.reverse()
             return tuple(path for each in chosen for path in self.places_within(each))
@@ -380,9 +437,7 @@ class _Drawing:
     # Transitions.
 
     def sources(self) -> list[StateDraft]:
-        return [
-            each for path, each in self.states.items() if path and each.kind in (ATOMIC, COMPOSITE, PARALLEL)
-        ]
+        return [each for path, each in self.states.items() if path and each.kind in (ATOMIC, COMPOSITE, PARALLEL)]
 
     def add_transition(self) -> None:
         source = self.pick(self.sources())
@@ -393,12 +448,13 @@ class _Drawing:
         parallels = [each for each in self.states.values() if each.kind is PARALLEL]
         way = self.weigh(
             (30, "near"),
-            (28, "anywhere"),
+            (24, "anywhere"),
+            (15, "history"),
+            (self.taste.ending, "final"),
+            (12, "wide"),
             (10, "stay"),
-            (8, "self"),
+            (9, "self"),
             (5, "above"),
-            (12, "history"),
-            (9, "wide"),
         )
         if way == "stay":
             return ()
@@ -408,11 +464,18 @@ class _Drawing:
             return (self.pick(list(ancestors_of(source.path))),)
         if way == "history" and histories:
             return (self.pick(histories),)
+        if way == "final" and (finals := self.finals_near(source)):
+            return (self.pick(finals),)
         if way == "wide" and parallels:
             return self.places_within(self.pick(parallels))
         if way == "near":
             return self.targets_near(source)
         return self.places_within(self.pick([each for path, each in self.states.items() if path]))
+
+    def finals_near(self, source: StateDraft) -> list[str]:
+        """The final states beside the source, or beside one of those above it; these last."""
+        above = [self.states[path] for path in ancestors_of(source.path)]
+        return [each.path for state in (*above, self.states[""]) for each in state.children if each.kind is FINAL]
 
     def targets_near(self, source: StateDraft) -> tuple[str, ...]:
         """Inside the source, or beside it."""
@@ -422,18 +485,20 @@ class _Drawing:
         parent = self.states[source.path.rpartition(".")[0]]
         return self.places_within(self.pick(real_children(parent)))
 
-    def write_transition(self, source: StateDraft, targets: tuple[str, ...]) -> None:
-        trigger, name = self.trigger(source)
+    def write_transition(self, source: StateDraft, targets: tuple[str, ...], given: Trigger | None = None) -> None:
+        trigger, name = (given, "given") if given else self.trigger(source)
         number = len(self.transitions)
-        guard = self.guard() if self.chance(40) else None
+        guard = self.guard() if self.chance(5 if given else 40) else None
         actions = self.actions(f"do {number}") if self.chance(90) else ()
-        if trigger is None:
+        if trigger is None or isinstance(trigger, DoneTrigger):
             guard = guard or Ask("true")
+            if trigger is None and self.chance(25):
+                guard = Ask("payload", 2) if self.chance(50) else Ask("event", subject=self.event_class())
             if not self.chance(self.taste.careless):
                 guard = Ask(guard.kind, guard.a, guard.b, guard.subject, fuelled=True)
                 actions = (*actions, handler_of(Act(f"burn {number}", burns=True)))
         inside = bool(targets) and all(path.startswith(f"{source.path}.") for path in targets)
-        internal = source.kind is COMPOSITE and inside and self.chance(50)
+        internal = source.kind is COMPOSITE and inside and self.chance(97 if given else 50)
         self.transitions.append(
             TransitionDraft(
                 name=name,
@@ -447,14 +512,15 @@ class _Drawing:
         )
 
     def trigger(self, source: StateDraft) -> tuple[Trigger | None, str]:
-        way = self.weigh((68, "event"), (self.taste.eventless, "always"), (10, "done"), (10, "after"))
+        way = self.weigh((66, "event"), (self.taste.eventless, "always"), (13, "done"), (10, "after"))
         if way == "always":
             return None, "always"
         if way == "done":
             ending = [each for each in self.states.values() if each.path and can_be_done(each)]
+            above = [source.path, *ancestors_of(source.path)]
+            around = [each for each in ending if each.path in above]
             if ending:
-                own = source in ending and self.chance(70)
-                return DoneTrigger(source.path if own else self.pick(ending).path), "done"
+                return DoneTrigger(self.pick(around if around and self.chance(75) else ending).path), "done"
         if way == "after":
             return self.timer(source)
         event = self.event_class()
@@ -470,7 +536,7 @@ class _Drawing:
         if known and self.chance(40):
             return self.pick(known)
         name = f"after{len(self.transitions)}"
-        seconds = self.draw(_up_to(3)) + 1
+        seconds = self.choose(3) + 1
         delay = handler_of(DelayOf(seconds)) if self.chance(50) else timedelta(seconds=seconds)
         return TimerTrigger(f"{name}@{source.path}", delay), name
 
@@ -484,7 +550,7 @@ class _Drawing:
     def action(self, label: str) -> Handler:
         way = self.weigh(
             (40, "plain"), (18, "adds"), (15, "sees"), (15, "notes"), (8, "raises"), (2, "draws")
-        )
+        )  # fmt: skip
         raises = way == "raises" or self.chance(self.taste.raising)
         events: tuple[EventMarker, ...] = ()
         if raises and self.taste.raising:
@@ -506,16 +572,16 @@ class _Drawing:
 
     def guard(self) -> Ask:
         if self.chance(self.taste.fragile * 4):
-            return Ask("boom", 2, self.draw(_up_to(1)))
+            return Ask("boom", 2, self.choose(1))
         way = self.weigh(
             (30, "count"), (15, "payload"), (12, "fuel"), (10, "event"), (12, "active"), (6, "absent"),
             (6, "false"), (5, "true"), (4, "random"),
         )  # fmt: skip
         if way in ("count", "fuel"):
-            divisor = self.draw(_up_to(1)) + 2
-            return Ask(way, divisor, self.draw(_up_to(divisor - 1)))
+            divisor = self.choose(1) + 2
+            return Ask(way, divisor, self.choose(divisor - 1))
         if way == "payload":
-            return Ask(way, self.draw(_up_to(2)) + 1)
+            return Ask(way, self.choose(2) + 1)
         if way == "event":
             return Ask(way, subject=self.event_class())
         if way in ("active", "absent"):
@@ -538,9 +604,7 @@ def real_children(state: StateDraft) -> list[StateDraft]:
 
 def can_be_done(state: StateDraft) -> bool:
     """Whether a transition may wait for it to be done."""
-    return state.kind is PARALLEL or (
-        state.kind is COMPOSITE and any(each.kind is FINAL for each in state.children)
-    )
+    return state.kind is PARALLEL or (state.kind is COMPOSITE and any(each.kind is FINAL for each in state.children))
 
 
 def ancestors_of(path: str) -> Iterator[str]:

@@ -12,8 +12,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any
+from zlib import crc32
 
 from stateward.chart import Context, Effect, Event, EventMarker, Handler, Meta, Raise
+
+ENTRIES_MAX = 200
 
 __all__ = [
     "Act",
@@ -84,6 +87,14 @@ class Boom(Exception):
     """What a broken handler raises."""
 
 
+def shortened(entries: tuple[str, ...]) -> tuple[str, ...]:
+    """The older part of a long log as a checksum, so that an endless loop ends before it is long."""
+    if len(entries) < ENTRIES_MAX:
+        return entries
+    kept = ENTRIES_MAX // 2
+    return (f"before: {crc32(repr(entries[:-kept]).encode()):x}", *entries[-kept:])
+
+
 @dataclass(frozen=True)
 class Act:
     """An action: logs, and whatever else its fields say."""
@@ -118,7 +129,7 @@ class Act:
             if self.breaks == "none":
                 return None
         after = context.replace(
-            entries=(*context.entries, line),
+            entries=(*shortened(context.entries), line),
             count=context.count + self.adds,
             fuel=max(0, context.fuel - self.burns),
         )

@@ -3,7 +3,7 @@
 This is the oracle that the kernel is compared with, so it is written to be read beside the specification:
 every procedure has its name there, in snake case, and its order of statements. It has no tables and no
 caches, it computes the same exit set again and again, and it shares no line with the kernel. What it knows
-of a chart are its public nodes.
+of a chart are its public nodes. It departs from the text in one place, `domain_of_entry`, which says why.
 
 What stateward adds to the specification stands at the end of the class, under "beyond Appendix D": handlers
 and what they yield, timers, the refusals, `before` and `guard_error`. Left out are invoke, the external
@@ -33,8 +33,10 @@ from stateward.chart.values import (
 from stateward.errors import EndlessLoop, RefusalKind
 
 __all__ = [
+    "EntrySet",
     "HandlerFault",
     "Interpreter",
+    "Maker",
     "ReferenceMicrostep",
     "ReferenceRefusal",
     "ReferenceSnapshot",
@@ -42,6 +44,8 @@ __all__ = [
     "start",
     "step",
 ]
+
+Maker = Callable[[Chart[Any], ContextMarker, Meta | None], "Interpreter"]
 
 MICROSTEPS_MAX = 1000
 INTERNAL_EVENTS_MAX = 10_000
@@ -83,6 +87,8 @@ class ReferenceStep:
     timers_set: tuple[tuple[str, timedelta], ...] = ()
     timers_cancelled: tuple[str, ...] = ()
     unhandled: tuple[EventMarker, ...] = ()
+    data: Any = None
+    """What the top-level final state has given, if it was reached."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def start(
     context: ContextMarker,
     meta: Meta | None = None,
     *,
-    make: type[Interpreter] | None = None,
+    make: Maker | None = None,
 ) -> ReferenceStep:
     """Enter a chart for the first time.
 
@@ -106,7 +112,7 @@ def start(
         chart: the chart.
         context: the context it starts with.
         meta: what handlers learn beside the event.
-        make: a subclass that watches the interpreter at work.
+        make: makes the interpreter, if it is one that is watched at work.
     """
     interpreter = (make or Interpreter)(chart, context, meta)
     interpreter.interpret()
@@ -119,7 +125,7 @@ def step(
     event: EventMarker,
     meta: Meta | None = None,
     *,
-    make: type[Interpreter] | None = None,
+    make: Maker | None = None,
 ) -> ReferenceStep | ReferenceRefusal:
     """Run one event to completion; the arguments are those of `start`."""
     interpreter = (make or Interpreter)(chart, snapshot.context, meta)
@@ -143,7 +149,7 @@ def step(
 
 
 @dataclass
-class _EntrySet:
+class EntrySet:
     """The three tables that `enterStates` makes and the procedures below it fill."""
 
     states_to_enter: list[StateNode] = field(default_factory=list)
@@ -165,6 +171,7 @@ class Interpreter:
         self.history_value: dict[StateNode, list[StateNode]] = {}
         self.internal_queue: list[EventMarker] = []
         self.running = True
+        self.domains: dict[TransitionNode, StateNode | None] = {}
         self.event: EventMarker = Started()
         # Beyond Appendix D:
         self.context: Any = context
@@ -174,6 +181,7 @@ class Interpreter:
         self.microsteps: list[ReferenceMicrostep] = []
         self.effects: list[EffectMarker] = []
         self.unhandled: list[EventMarker] = []
+        self.data: Any = None
         self.timers_before: set[str] = set()
         self.timer_log: list[tuple[str, timedelta | None]] = []
         """Every setting (with its delay) and cancelling (with None), in order."""
@@ -243,9 +251,7 @@ class Interpreter:
                 enabled_transitions.append(found)
         return self.remove_conflicting_transitions(enabled_transitions)
 
-    def _first_enabled(
-        self, state: StateNode, matches: Callable[[TransitionNode], bool]
-    ) -> TransitionNode | None:
+    def _first_enabled(self, state: StateNode, matches: Callable[[TransitionNode], bool]) -> TransitionNode | None:
         """The labelled loop of both select procedures."""
         for s in [state, *self.get_proper_ancestors(state, None)]:
             for t in self.chart.transitions:
@@ -253,9 +259,7 @@ class Interpreter:
                     return t
         return None
 
-    def remove_conflicting_transitions(
-        self, enabled_transitions: list[TransitionNode]
-    ) -> list[TransitionNode]:
+    def remove_conflicting_transitions(self, enabled_transitions: list[TransitionNode]) -> list[TransitionNode]:
         """removeConflictingTransitions."""
         filtered_transitions: list[TransitionNode] = []
         for t1 in enabled_transitions:
@@ -279,6 +283,7 @@ class Interpreter:
     def microstep(self, enabled_transitions: list[TransitionNode]) -> None:
         """microstep: exit all, do all, enter all."""
         self.check_bound(len(self.microsteps) + 1, MICROSTEPS_MAX)
+        self.domains = {t: self.get_transition_domain(t) for t in enabled_transitions}
         exited = self.exit_states(enabled_transitions)
         self.execute_transition_content(enabled_transitions)
         entered = self.enter_states(enabled_transitions)
@@ -321,11 +326,12 @@ class Interpreter:
 
     def enter_states(self, enabled_transitions: list[TransitionNode]) -> tuple[str, ...]:
         """enterStates."""
-        entry = _EntrySet()
+        entry = EntrySet()
         self.compute_entry_set(enabled_transitions, entry)
         states_to_enter = sorted(entry.states_to_enter, key=document_order)
         for s in states_to_enter:
-            self.configuration.append(s)
+            if s not in self.configuration:
+                self.configuration.append(s)
             self.execute_content(s.entry)
             self.set_timers(s)
             if s in entry.states_for_default_entry:
@@ -336,6 +342,7 @@ class Interpreter:
                 parent = self.parent_of(s)
                 if parent is self.root:
                     self.running = False
+                    self.data = self.done_data(s)
                 else:
                     grandparent = self.parent_of(parent)
                     self.internal_queue.append(Done(parent.path, self.done_data(s)))
@@ -343,16 +350,16 @@ class Interpreter:
                         self.internal_queue.append(Done(grandparent.path))
         return paths(states_to_enter)
 
-    def compute_entry_set(self, transitions: list[TransitionNode], entry: _EntrySet) -> None:
+    def compute_entry_set(self, transitions: list[TransitionNode], entry: EntrySet) -> None:
         """computeEntrySet."""
         for t in transitions:
             for s in self.targets_of(t.targets):
                 self.add_descendant_states_to_enter(s, entry)
-            ancestor = self.get_transition_domain(t)
+            ancestor = self.domain_of_entry(t)
             for s in self.get_effective_target_states(t.targets):
                 self.add_ancestor_states_to_enter(s, ancestor, entry)
 
-    def add_descendant_states_to_enter(self, state: StateNode, entry: _EntrySet) -> None:
+    def add_descendant_states_to_enter(self, state: StateNode, entry: EntrySet) -> None:
         """addDescendantStatesToEnter."""
         if state.kind.is_history:
             parent = self.parent_of(state)
@@ -378,16 +385,14 @@ class Interpreter:
         elif is_parallel_state(state):
             self._add_regions(state, entry)
 
-    def add_ancestor_states_to_enter(
-        self, state: StateNode, ancestor: StateNode | None, entry: _EntrySet
-    ) -> None:
+    def add_ancestor_states_to_enter(self, state: StateNode, ancestor: StateNode | None, entry: EntrySet) -> None:
         """addAncestorStatesToEnter."""
         for anc in self.get_proper_ancestors(state, ancestor):
             entry.add(anc)
             if is_parallel_state(anc):
                 self._add_regions(anc, entry)
 
-    def _add_regions(self, state: StateNode, entry: _EntrySet) -> None:
+    def _add_regions(self, state: StateNode, entry: EntrySet) -> None:
         """The loop over a parallel's children that both procedures above have."""
         for child in self.get_child_states(state):
             if not any(self.is_descendant(s, child) for s in entry.states_to_enter):
@@ -417,6 +422,15 @@ class Interpreter:
         if t.internal and is_compound_state(source) and all(self.is_descendant(s, source) for s in tstates):
             return source
         return self.find_lcca([source, *tstates])
+
+    def domain_of_entry(self, t: TransitionNode) -> StateNode | None:
+        """The domain that the transition had when its exit set was computed; our one departure.
+
+        Appendix D computes it anew here, after exitStates has recorded histories. Where a history's default
+        was a parallel's only region and what it now remembers lies inside that region, the domain moves
+        down into the region and the parallel, which was left, is not entered: no legal configuration (3.11).
+        """
+        return self.domains.get(t) or self.get_transition_domain(t)
 
     def find_lcca(self, states: list[StateNode]) -> StateNode:
         """findLCCA; the root, being composite, stands for the scxml element."""
@@ -539,7 +553,7 @@ class Interpreter:
                 raise HandlerFault(f"{handler.name} returned {result!r}")
             self.context = result
 
-    def drain(self, generator: Generator[Any, None, Any]) -> Any:
+    def drain(self, generator: Generator[Any, Any, Any]) -> Any:
         """Collect what a generator yields; its return value is the context."""
         while True:
             try:
@@ -584,9 +598,7 @@ class Interpreter:
         """Every loop has a bound."""
         if count > limit:
             name = wire_name(type(self.event))
-            raise EndlessLoop(
-                lifecycle=self.chart.kind, state=self.state(), event=name, cycle=(), limit=limit
-            )
+            raise EndlessLoop(lifecycle=self.chart.kind, state=self.state(), event=name, cycle=(), limit=limit)
 
     def state(self) -> str:
         """The atomic states' paths in document order, joined by `|`."""
@@ -604,8 +616,7 @@ class Interpreter:
             elif name in self.timers_before:
                 cancelled.setdefault(name)
         history = {
-            h.path: paths(sorted(remembered, key=document_order))
-            for h, remembered in self.history_value.items()
+            h.path: paths(sorted(remembered, key=document_order)) for h, remembered in self.history_value.items()
         }
         return ReferenceStep(
             outcome="applied",
@@ -616,6 +627,7 @@ class Interpreter:
             timers_set=tuple(running.items()),
             timers_cancelled=tuple(cancelled),
             unhandled=tuple(self.unhandled),
+            data=self.data,
         )
 
 

@@ -7,9 +7,10 @@ earlier one. Since references are resolved by path, inherited arcs lead to what 
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypeVar
 
 from stateward.chart.build import build
 from stateward.chart.declaration import (
@@ -21,14 +22,16 @@ from stateward.chart.declaration import (
     Nested,
     Parallel,
     State,
+    States,
     Target,
     Transition,
+    members_of,
 )
 from stateward.chart.draft import AlreadyDraft, ChartDraft, StateDraft, TransitionDraft
 from stateward.chart.handlers import Handler, HandlerRole, handler
 from stateward.chart.nodes import Chart, DoneTrigger, EventTrigger, StateKind, TimerTrigger, Trigger
 from stateward.chart.rules import is_within
-from stateward.chart.values import ContextMarker
+from stateward.chart.scope import Scope
 from stateward.errors import DefinitionError
 
 __all__ = ["assemble"]
@@ -37,82 +40,107 @@ _HISTORY_NAMES = {False: "H", True: "H*"}
 """Harel's notation: an H in a circle, starred when deep."""
 
 
-def assemble(lifecycle: type, *, names: Mapping[str, Any], origin: str) -> Chart[Any] | None:
-    """Build the chart of a lifecycle class; None for a class without any states, a base for others.
+def assemble(lifecycle: type, *, scope: Scope, origin: str) -> Chart[Any] | None:
+    """Build the chart of a lifecycle class; None for a base of others, without states or generic in its context.
 
     Args:
         lifecycle: the class, its body complete.
-        names: the names around it, by which annotations written as text are resolved.
+        scope: the names around it, by which annotations written as text are resolved.
         origin: where it stands, `file:line`.
 
     Raises:
         DefinitionError: something in it can't be.
     """
-    tree = _Tree(lifecycle.__kind__)  # type: ignore[attr-defined]
-    tree.walk(lifecycle, "")
-    if not tree.states:
+    tree = _Tree(lifecycle.__kind__, origin)  # type: ignore[attr-defined]
+    tree.walk(lifecycle, "", origin)
+    context = _context_of(lifecycle)
+    if not tree.states or isinstance(context, TypeVar):
         return None
+    if not isinstance(context, type):
+        named = "is not named" if context is None else f"is {context!r}, which is no class"
+        problem = f"{named}: class OrderLifecycle(Lifecycle[Order])"
+        raise DefinitionError(problem, lifecycle=tree.kind, subject="context", origin=origin)
     draft = ChartDraft(
         kind=tree.kind,
         version=lifecycle.version,  # type: ignore[attr-defined]
-        context_type=_context_type(lifecycle, origin),
+        context_type=context,
         root=tree.root,
         transitions=[],
         description=(lifecycle.__doc__ or "").strip().partition("\n")[0] if "__doc__" in vars(lifecycle) else "",
         origin=origin,
-        names={**names, lifecycle.__name__: lifecycle},
+        scope=scope.with_name(lifecycle.__name__, lifecycle),
     )
     for body, name, transition in tree.transitions.values():
-        _draft_transition(tree, draft, body, name, transition)
-    chart = build(draft, stacklevel=5)
+        _TransitionReader(tree, body, name, transition).read(draft)
+    chart = build(draft, stacklevel=4)
     chart.lifecycle = lifecycle
     chart.declared = tree.paths
     return chart
 
 
-def _context_type(lifecycle: type, origin: str) -> type[ContextMarker]:
-    for base in lifecycle.__mro__:
-        for generic in vars(base).get("__orig_bases__", ()):
-            arguments: tuple[Any, ...] = getattr(generic, "__args__", ())
-            if getattr(generic, "__origin__", None) is Lifecycle and isinstance(arguments[0], type):
-                kind: type[ContextMarker] = arguments[0]
-                return kind
-    problem = "names no context: class OrderLifecycle(Lifecycle[Order])"
-    raise DefinitionError(problem, lifecycle=lifecycle.__name__, origin=origin)
+def _context_of(lifecycle: type) -> Any:
+    """What a lifecycle names as its context: a class, a type variable in a generic base, or None."""
+    for alias in vars(lifecycle).get("__orig_bases__", ()):
+        base: Any = typing.get_origin(alias)
+        if base is Lifecycle:
+            return typing.get_args(alias)[0]
+        if _is_lifecycle(base):
+            context = _context_of(base)
+            return dict(zip(base.__parameters__, typing.get_args(alias), strict=True)).get(context, context)
+    contexts = (_context_of(base) for base in lifecycle.__bases__ if _is_lifecycle(base))
+    return next((context for context in contexts if context is not None), None)
+
+
+def _is_lifecycle(base: Any) -> bool:
+    return isinstance(base, type) and issubclass(base, Lifecycle)
 
 
 class _Tree:
     """What a lifecycle's bodies declare, inherited ones first, by path."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, origin: str) -> None:
         self.kind = kind
-        self.root = StateDraft(path="", kind=StateKind.COMPOSITE)
+        self.root = StateDraft(path="", kind=StateKind.COMPOSITE, origin=origin)
         self.states: dict[str, StateDraft] = {}
         self.transitions: dict[str, tuple[str, str, Transition]] = {}
         """By full name: the path of the body, the name in it, the declaration."""
         self.paths: dict[int, str] = {}
         """By the identity of a declaration, which the class keeps alive."""
 
-    def walk(self, body: type, path: str) -> None:
-        """Take in a body and those it inherits from, the most distant first."""
+    def walk(self, body: type, path: str, origin: str) -> None:
+        """Take in a body, which stands there, and those it inherits from, the most distant first."""
         for base in reversed(body.__mro__):
             if base in (object, Lifecycle, Composite, Parallel) or not isinstance(base, type(body)):
                 continue
-            for name, value in vars(base).items():
-                if isinstance(value, (State, Nested)):
-                    self._take_state(value, path, name)
-                elif isinstance(value, Transition):
-                    full = _join(path, value.name or name)
+            names: set[tuple[type, str]] = set()
+            for attribute, value in vars(base).items():
+                if not isinstance(value, (State, Nested, Transition)):
+                    continue
+                sort = Transition if isinstance(value, Transition) else State
+                full = _join(path, self._name_of(value, path, attribute))
+                if (sort, full) in names:
+                    raise self._error("is the name of two in one body: name= gives what is taken", full, value.origin)
+                names.add((sort, full))
+                if isinstance(value, Transition):
                     self.transitions[full] = (path, full, value)
                 else:
-                    self._refuse_stray(base, name, value)
+                    self._take_state(value, path, full, origin)
 
-    def _take_state(self, value: State | Nested, parent: str, attribute: str) -> None:
-        given = value.options.get("name") if isinstance(value, Nested) else value.name
-        path = _join(parent, given or attribute)
+    def _name_of(self, value: State | Nested | Transition, parent: str, attribute: str) -> str:
+        """The name it was given, or else that of its attribute."""
+        name: object = (value.options.get("name") if isinstance(value, Nested) else value.name) or attribute
+        if isinstance(value, Transition) and (not isinstance(name, str) or any(ch in name for ch in ".|:@# \t\n")):
+            problem = f"{name!r} can't name a transition: a text with no blanks, and none of . | : @ #"
+            raise self._error(problem, _join(parent, attribute), value.origin)
+        if not isinstance(name, str):
+            problem = f"{name!r} can't name a state: a name is a text"
+            raise self._error(problem, _join(parent, attribute), value.origin)
+        return name
+
+    def _take_state(self, value: State | Nested, parent: str, path: str, origin: str) -> None:
         if self.paths.setdefault(id(value), path) != path:
             problem = f"is one state under two names, {self.paths[id(value)]} and {path}"
-            raise self._error(problem, path, value.origin)
+            raise self._error(problem, path, origin)
         known = self.states.get(path)
         draft = known or StateDraft(path=path, kind=StateKind.ATOMIC)
         if known is None:
@@ -123,30 +151,21 @@ class _Tree:
         except DefinitionError as error:
             raise self._error(error.problem, path, value.origin) from None
         if isinstance(value, Nested):
-            self.walk(value, path)
-
-    def _refuse_stray(self, body: type, name: str, value: object) -> None:
-        """What stands in a body and would be lost in silence: an arc without an event, a tuple by a comma."""
-        if name.startswith("__"):
-            return
-        if isinstance(value, FreeArc):
-            raise self._error("is an arc that waits for nothing: put it into on(...)", name, value.origin)
-        members = cast("tuple[object, ...]", value) if isinstance(value, tuple) else ()
-        for each in members:
-            if isinstance(each, (State, Transition)):
-                raise self._error("is a tuple: take the comma from the end of the line", name, each.origin)
-        if isinstance(value, type) and value.__qualname__.startswith(f"{body.__qualname__}."):
-            raise self._error("is a nested class, but neither Composite nor Parallel", name, "")
+            self.walk(value, path, value.origin)
 
     def path_of(self, target: Target, *, of: str, origin: str) -> str:
         """The path of a referenced state."""
         if isinstance(target, History):
             return self._history_path(target, of, origin)
         path = self.paths.get(id(target))
-        if path is None:
-            name = target.__name__ if isinstance(target, Nested) else getattr(target, "name", None) or repr(target)
-            raise self._error(f"refers to {name}, which is no state of this lifecycle", of, origin)
-        return path
+        if path is not None:
+            return path
+        if isinstance(target, States):
+            names = ", ".join(str(getattr(each, "__name__", each)) for each in target.members)
+            problem = f"leads to {names} as a group: it takes one arc for each, or .to(a, b) into several regions"
+        else:
+            problem = f"refers to {getattr(target, '__name__', target)!s}, which is no state of this lifecycle"
+        raise self._error(problem, of, origin)
 
     def _history_path(self, history: History, of: str, origin: str) -> str:
         """The pseudo-state behind `.history(...)`, added to its parent when first referred to."""
@@ -159,6 +178,8 @@ class _Tree:
             known = StateDraft(path=path, kind=kind, default=default, origin=history.origin)
             self.states[path] = known
             parent.children.append(known)
+        elif not known.kind.is_history:
+            raise self._error(f"needs {path} for a history, and a state has that name", of, origin)
         elif known.default != default:
             raise self._error(f"gives the history {path} a second default", of, origin)
         return path
@@ -171,6 +192,9 @@ def _describe(draft: StateDraft, value: State | Nested) -> None:
     """Fill a state's draft from its declaration; an overriding one replaces all but place and children."""
     options: Mapping[str, Any] = value.options if isinstance(value, Nested) else vars(value)
     if isinstance(value, Nested):
+        if issubclass(value, Parallel) and issubclass(value, Composite):
+            problem = "is Composite and Parallel at once: a state is one of them"
+            raise DefinitionError(problem)
         draft.kind = StateKind.PARALLEL if issubclass(value, Parallel) else StateKind.COMPOSITE
         draft.description = options.get("description") or (value.__doc__ or "").strip().partition("\n")[0]
         if value.__doc__ in (Composite.__doc__, Parallel.__doc__):
@@ -192,55 +216,71 @@ def _handlers(given: Callable[..., Any] | tuple[Callable[..., Any], ...]) -> Ite
         yield handler(each, "action")
 
 
-def _draft_transition(tree: _Tree, draft: ChartDraft, body: str, name: str, transition: Transition) -> None:
-    """Write down every arc of a declaration, one transition for each of its sources."""
-    origin = transition.origin
+class _TransitionReader:
+    """One declared transition on its way to a draft: every arc becomes one for each of its sources."""
 
-    def refuse(problem: str) -> DefinitionError:
-        return DefinitionError(problem, lifecycle=tree.kind, subject=name, origin=origin)
+    def __init__(self, tree: _Tree, body: str, name: str, transition: Transition) -> None:
+        self._tree = tree
+        self._body = body
+        self._name = name
+        self._transition = transition
+        self._origin = transition.origin
+        """Where the arc that is being read stands; many stand on their transition's line."""
 
-    def wrap(function: Callable[..., Any] | None, role: HandlerRole) -> Handler | None:
+    def read(self, draft: ChartDraft) -> None:
+        given = self._transition
+        already = members_of(given.already)
+        if given.already is not None and not already:
+            raise self._error(f"has already={given.already!r}, which is no state")
+        for place, asked in ((given.event, "an event: on(Pay, "), (given.delay, "a delay: after(timedelta(hours=1), ")):
+            if isinstance(place, FreeArc):
+                raise self._error(f"has an arc in the place of {asked}pending.to(paid))")
+        if not given.arcs and not already:
+            raise self._error("has no arc: say from where to where, pending.to(paid)")
+        delay = given.delay if isinstance(given.delay, timedelta) else self._handler(given.delay, "delay")
+        for arc in given.arcs:
+            draft.transitions += self._read_arc(arc, delay)
+        if already and given.event is not None:
+            self._origin = given.origin
+            states = tuple(self._path_of(state) for state in already)
+            draft.already.append(AlreadyDraft(self._name, EventTrigger(given.event), states, given.origin))
+
+    def _read_arc(self, arc: object, delay: timedelta | Handler | None) -> Iterator[TransitionDraft]:
+        given = self._transition
+        if not isinstance(arc, FreeArc):
+            raise self._error(f"{getattr(arc, '__name__', arc)!s} is no arc: say pending.to(paid)")
+        self._origin = arc.origin
+        if (arc.when and given.when) or (arc.do and given.do):
+            raise self._error("gives a handler to one arc and to all of them: give it to each arc, or to all")
+        do = self._handler(arc.do or given.do, "action")
+        for state in arc.sources:
+            source = self._path_of(state)
+            yield TransitionDraft(
+                name=self._name,
+                source=source,
+                targets=tuple(self._path_of(target) for target in arc.targets),
+                trigger=_trigger(given, self._name, source, delay),
+                guard=self._handler(arc.when or given.when, "guard"),
+                actions=() if do is None else (do,),
+                internal=arc.internal,
+                origin=arc.origin,
+            )
+
+    def _path_of(self, state: Target) -> str:
+        path = self._tree.path_of(state, of=self._name, origin=self._origin)
+        if self._body and not is_within(path, self._body):
+            problem = f"stands in {self._body}, which does not hold {path}"
+            raise self._error(f"{problem}: declare it in the nearest body that holds both ends")
+        return path
+
+    def _handler(self, function: Callable[..., Any] | None, role: HandlerRole) -> Handler | None:
         try:
             return None if function is None else handler(function, role)
         except DefinitionError as error:
-            raise refuse(error.problem) from None
+            raise self._error(error.problem) from None
 
-    def place(state: Target) -> str:
-        path = tree.path_of(state, of=name, origin=origin)
-        if body and not is_within(path, body):
-            problem = (
-                f"stands in {body}, which does not hold {path}: declare it in the nearest body that holds both ends"
-            )
-            raise refuse(problem)
-        return path
-
-    if not transition.arcs and not transition.already:
-        raise refuse("has no arc: say from where to where, pending.to(paid)")
-    given = transition.delay
-    delay = given if given is None or isinstance(given, timedelta) else wrap(given, "delay")
-    for arc in transition.arcs:
-        if not isinstance(arc, FreeArc):
-            raise refuse(f"{arc!r} is no arc: say pending.to(paid)")
-        if (arc.when and transition.when) or (arc.do and transition.do):
-            raise refuse("gives a handler to one arc and to all of them: give it to each arc, or to all")
-        do = wrap(arc.do or transition.do, "action")
-        for state in arc.sources:
-            source = place(state)
-            draft.transitions.append(
-                TransitionDraft(
-                    name=name,
-                    source=source,
-                    targets=tuple(place(target) for target in arc.targets),
-                    trigger=_trigger(transition, name, source, delay),
-                    guard=wrap(arc.when or transition.when, "guard"),
-                    actions=() if do is None else (do,),
-                    internal=arc.internal,
-                    origin=arc.origin or origin,
-                )
-            )
-    if transition.already and transition.event is not None:
-        states = tuple(place(state) for state in transition.already)
-        draft.already.append(AlreadyDraft(name, EventTrigger(transition.event), states, origin))
+    def _error(self, problem: str) -> DefinitionError:
+        return DefinitionError(problem, lifecycle=self._tree.kind, subject=self._name, origin=self._origin)
 
 
 def _trigger(transition: Transition, name: str, source: str, delay: timedelta | Handler | None) -> Trigger | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stateward.chart.draft import ChartDraft, StateDraft
 from stateward.chart.nodes import AlreadyNode, Chart, EventTrigger, StateKind, StateNode, TransitionNode
-from stateward.chart.rules import check_draft, warn_of_draft
+from stateward.chart.rules import check_draft, warn_of_chart
 from stateward.chart.values import wire_name
 from stateward.errors import DefinitionError
 
@@ -25,15 +25,14 @@ def build(draft: ChartDraft, *, stacklevel: int = 3) -> Chart[Any]:
         DefinitionError: the first rule that the draft breaks.
     """
     if not isinstance(draft.version, int) or isinstance(draft.version, bool) or draft.version < 1:
-        problem = f"version is {draft.version!r}; it is a whole number from 1"
-        raise DefinitionError(problem, lifecycle=draft.kind, origin=draft.origin)
+        problem = f"is {draft.version!r}; it is a whole number from 1"
+        raise DefinitionError(problem, lifecycle=draft.kind, subject="version", origin=draft.origin)
     _settle_defaults(draft.root)
     check_draft(draft)
-    warn_of_draft(draft, stacklevel=stacklevel + 1)
     indices = {state.path: index for index, state in enumerate(draft.root.walk())}
     triggers = [*(each.trigger for each in draft.transitions), *(each.trigger for each in draft.already)]
     events = {wire_name(each.event): each.event for each in triggers if isinstance(each, EventTrigger)}
-    return Chart(
+    chart: Chart[Any] = Chart(
         kind=draft.kind,
         version=draft.version,
         context_type=draft.context_type,
@@ -47,6 +46,8 @@ def build(draft: ChartDraft, *, stacklevel: int = 3) -> Chart[Any]:
         before=draft.before,
         guard_error=draft.guard_error,
     )
+    warn_of_chart(chart, stacklevel=stacklevel + 1)
+    return chart
 
 
 def _settle_defaults(root: StateDraft) -> None:

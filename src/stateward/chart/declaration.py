@@ -8,14 +8,16 @@ checked, and the chart is built (`assemble.py`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
-from types import FrameType
 from typing import Any, Generic, TypeVar, overload
 
+from stateward.chart.body import ArcMark, Body, StateMark, TransitionMark, origin, refusal
 from stateward.chart.nodes import Chart
+from stateward.chart.scope import Scope
 from stateward.chart.values import (
     Action,
+    Actions,
     ContextMarker,
     Delay,
     Done,
@@ -54,20 +56,15 @@ E = TypeVar("E", bound=EventMarker)
 E_contra = TypeVar("E_contra", bound=EventMarker, contravariant=True)
 T = TypeVar("T", bound=type)
 
-StateHandler = Callable[[Any, Event], object] | Callable[[Any, Event, Meta], object]
+StateHandler = (
+    Callable[[Any, Event], ContextMarker | Actions[ContextMarker]]
+    | Callable[[Any, Event, Meta], ContextMarker | Actions[ContextMarker]]
+)
 """An entry or exit handler: whatever event led there, it takes it."""
 StateHandlers = StateHandler | tuple[StateHandler, ...]
 
 
-def _origin() -> str:
-    """The file and line of the declaration that is being written down."""
-    frame: FrameType | None = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
-    while frame is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
-
-
-class FreeArc:
+class FreeArc(ArcMark):
     """From one or more sources to targets, without handlers of its own; fits any event and context."""
 
     __slots__ = ("do", "internal", "origin", "sources", "targets", "when")
@@ -86,7 +83,7 @@ class FreeArc:
         self.when = when
         self.do = do
         self.internal = internal
-        self.origin = _origin()
+        self.origin = origin()
 
 
 class Arc(FreeArc, Generic[C, E_contra]):
@@ -124,7 +121,7 @@ class _Source:
             do: the action of this arc.
             internal: don't leave the composite source, whose descendants the targets are.
         """
-        return _arc(self._members(), targets, when, do, internal=internal)
+        return _arc(self, targets, when, do, internal=internal)
 
     @overload
     def stay(self) -> FreeArc: ...
@@ -134,10 +131,10 @@ class _Source:
     def stay(self, *, do: Action[C, E]) -> Arc[C, E]: ...
     def stay(self, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> FreeArc:
         """A targetless arc: its action runs, nothing is left or entered."""
-        return _stay(self._members(), when, do)
+        return FreeArc(self._members(), (), when, do, internal=False)
 
     def __or__(self, other: State | States | Nested) -> States:
-        return States((*self._members(), *_members_of(other)))
+        return _join(self, other)
 
 
 class States(_Source):
@@ -152,7 +149,7 @@ class States(_Source):
         return self.members
 
 
-class State(_Source):
+class State(_Source, StateMark):
     """An atomic state.
 
     Args:
@@ -180,16 +177,19 @@ class State(_Source):
         self.sla = sla
         self.name = name
         self.description = description
-        self.origin = _origin()
+        self.attribute = ""
+        """The name of the attribute, once its class is complete."""
+        self.origin = origin()
 
     def _members(self) -> tuple[Target, ...]:
         return (self,)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = self.name or name
+        self.attribute = name
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
+        return self.name or f"a {type(self).__name__} that no body names"
 
 
 class Final(State):
@@ -225,10 +225,10 @@ class History:
         self.of = of
         self.deep = deep
         self.default = default
-        self.origin = _origin()
+        self.origin = origin()
 
 
-class Transition:
+class Transition(TransitionMark):
     """What `on`, `always`, `done` and `after` write down; its attribute's name is its name."""
 
     __slots__ = ("already", "arcs", "delay", "do", "event", "name", "origin", "waits_for", "when")
@@ -252,9 +252,9 @@ class Transition:
         self.delay = delay
         self.when = when
         self.do = do
-        self.already = () if already is None else _members_of(already)
+        self.already = already
         self.name = name
-        self.origin = _origin()
+        self.origin = origin()
 
 
 def on(
@@ -309,39 +309,24 @@ def after(
     return Transition("time", arcs, delay=delay, when=when, do=do, name=name)
 
 
-class _Body(dict[str, Any]):
-    """The namespace of a body: a name that stands for a state or transition is bound once."""
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        for each in (self.get(name), value):
-            if name in self and _is_declaration(each):
-                message = f"the name {name} is given twice in one body"
-                raise DefinitionError(message, subject=name, origin=getattr(value, "origin", "") or _origin())
-        super().__setitem__(name, value)
+_RESERVED_NESTED = ("to", "stay", "history", "options", "origin")
+"""What would hide, as a name in a nested body, what every nested class has."""
 
 
-def _is_declaration(value: object) -> bool:
-    return isinstance(value, (State, Transition, Nested))
-
-
-class Nested(type):
+class Nested(type, StateMark):
     """The class of Composite and Parallel classes: gives them what a State's instances have."""
 
     options: dict[str, Any]
     origin: str
 
     @classmethod
-    def __prepare__(mcs, name: str, bases: tuple[type, ...], /, **_: Any) -> _Body:
-        return _Body()
+    def __prepare__(mcs, name: str, bases: tuple[type, ...], /, **_: Any) -> Body:
+        return Body(name, bases, reserved=_RESERVED_NESTED)
 
     def __new__(mcs, name: str, bases: tuple[type, ...], body: dict[str, Any], **options: Any) -> Nested:
-        """Refuse names that would hide what every nested class has."""
-        for reserved in ("to", "stay", "history", "options", "origin"):
-            if _is_declaration(body.get(reserved)):
-                message = f"{reserved} is taken in a nested body: State(name={reserved!r}) under another attribute"
-                raise DefinitionError(message, subject=f"{name}.{reserved}", origin=_origin())
+        """Keep the line; the namespace has watched the names."""
         made = super().__new__(mcs, name, bases, dict(body), **options)
-        made.origin = _origin()
+        made.origin = origin()
         return made
 
     @overload
@@ -360,7 +345,7 @@ class Nested(type):
         internal: bool = False,
     ) -> FreeArc:
         """As `State.to`."""
-        return _arc((cls,), targets, when, do, internal=internal)
+        return _arc(cls, targets, when, do, internal=internal)
 
     @overload
     def stay(cls) -> FreeArc: ...
@@ -370,7 +355,7 @@ class Nested(type):
     def stay(cls, *, do: Action[C, E]) -> Arc[C, E]: ...
     def stay(cls, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> FreeArc:
         """As `State.stay`."""
-        return _stay((cls,), when, do)
+        return FreeArc((cls,), (), when, do, internal=False)
 
     def history(cls, *, deep: bool = False, default: State | Nested | None = None) -> History:
         """Where this state was when it was last left.
@@ -382,7 +367,7 @@ class Nested(type):
         return History(cls, deep=deep, default=default)
 
     def __or__(cls, other: State | States | Nested) -> States:  # type: ignore[override]
-        return States((cls, *_members_of(other)))
+        return _join(cls, other)
 
 
 class Composite(metaclass=Nested):
@@ -410,26 +395,32 @@ def nested(
     description: str = "",
 ) -> Callable[[T], T]:
     """Give a Composite or Parallel what a State takes as arguments; a decorator, so that checkers see it."""
+    given = {
+        "initial": initial,
+        "entry": entry,
+        "exit": exit,
+        "sla": sla,
+        "name": name,
+        "description": description,
+    }
+    place = origin()
 
     def decorate(cls: T) -> T:
         if not isinstance(cls, Nested):
-            message = f"@nested stands before a Composite or Parallel class; {cls.__name__} is neither"
-            raise DefinitionError(message, subject=cls.__name__, origin=_origin())
-        cls.options = {
-            "initial": initial,
-            "entry": entry,
-            "exit": exit,
-            "sla": sla,
-            "name": name,
-            "description": description,
-        }
+            raise refusal("is marked @nested, but neither Composite nor Parallel", cls)
+        cls.origin = place
+        # What an extended class was given holds on where nothing else is said.
+        cls.options = {**cls.options, **{key: value for key, value in given.items() if value not in _NOTHING}}
         return cls
 
     return decorate
 
 
+_NOTHING = (False, (), None, "")
+
+
 def _arc(
-    sources: tuple[Target, ...],
+    source: _Source | Nested,
     targets: tuple[Target, ...],
     when: Callable[..., Any] | None,
     do: Callable[..., Any] | None,
@@ -437,30 +428,30 @@ def _arc(
     internal: bool,
 ) -> FreeArc:
     if not targets:
-        message = "to() names no target: a transition without one is stay()"
-        raise DefinitionError(message, subject="to", origin=_origin())
-    return FreeArc(sources, targets, when, do, internal=internal)
+        raise refusal("has an arc to() without a target: a transition that leads nowhere is stay()", source)
+    return FreeArc(members_of(source), targets, when, do, internal=internal)
 
 
-def _stay(sources: tuple[Target, ...], when: Callable[..., Any] | None, do: Callable[..., Any] | None) -> FreeArc:
-    return FreeArc(sources, (), when, do, internal=False)
+def _join(one: _Source | Nested, other: object) -> States:
+    members = members_of(other)
+    if not members:
+        raise refusal(f"is joined by | with {other!r}, which is no state", one)
+    return States((*members_of(one), *members))
 
 
-def _members_of(states: State | States | Nested) -> tuple[Target, ...]:
+def members_of(states: object) -> tuple[Target, ...]:
+    """The states behind what may stand for several; none, if it stands for no state."""
     if isinstance(states, Nested):
         return (states,)
-    if isinstance(states, _Source):
-        return states._members()  # pyright: ignore[reportPrivateUsage]
-    message = f"{states!r} is no state"
-    raise DefinitionError(message, origin=_origin())
+    return states._members() if isinstance(states, _Source) else ()  # pyright: ignore[reportPrivateUsage]
 
 
 class _LifecycleType(type):
     """Watches the names of a lifecycle's body, and builds its chart when the body is complete."""
 
     @classmethod
-    def __prepare__(mcs, name: str, bases: tuple[type, ...], /, **_: Any) -> _Body:
-        return _Body()
+    def __prepare__(mcs, class_name: str, bases: tuple[type, ...], /, *, name: str | None = None, **_: Any) -> Body:
+        return Body(class_name, bases, reserved=("version",), kind=_kind(class_name, name))
 
     __kind__: str
     __chart__: Chart[Any] | None
@@ -469,7 +460,7 @@ class _LifecycleType(type):
         mcs, class_name: str, bases: tuple[type, ...], body: dict[str, Any], *, name: str | None = None
     ) -> _LifecycleType:
         made = super().__new__(mcs, class_name, bases, dict(body))
-        made.__kind__ = name or class_name.removesuffix("Lifecycle") or class_name
+        made.__kind__ = _kind(class_name, name)
         made.__chart__ = None
         return made
 
@@ -482,12 +473,15 @@ class _LifecycleType(type):
         name: str | None = None,  # noqa: ARG002 - taken by __new__
     ) -> None:
         super().__init__(class_name, bases, body)
-        if bases and Generic not in bases:
+        if any(isinstance(base, _LifecycleType) for base in bases):
             from stateward.chart.assemble import assemble  # noqa: PLC0415 - assembles what is declared here
 
             frame = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-            names: Mapping[str, Any] = {**frame.f_globals, **frame.f_locals}
-            cls.__chart__ = assemble(cls, names=names, origin=_origin())
+            cls.__chart__ = assemble(cls, scope=Scope.of(frame), origin=origin())
+
+
+def _kind(class_name: str, name: str | None) -> str:
+    return name or class_name.removesuffix("Lifecycle") or class_name
 
 
 class Lifecycle(Generic[C], metaclass=_LifecycleType):
@@ -504,10 +498,10 @@ def chart_of(lifecycle: type[Lifecycle[C]]) -> Chart[C]:
     """The chart that a lifecycle class declares.
 
     Raises:
-        DefinitionError: the class declares no states; it is a base for others.
+        DefinitionError: it is a base for others: it declares no states, or is generic in its context.
     """
     chart: Chart[C] | None = getattr(lifecycle, "__chart__", None)
     if chart is None:
-        message = "declares no states of its own or inherited, so it has no chart"
+        message = "has no chart: it declares no states, or its context is still open; it is a base for others"
         raise DefinitionError(message, lifecycle=getattr(lifecycle, "__name__", repr(lifecycle)))
     return chart

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -39,21 +39,27 @@ C = TypeVar("C", bound=ContextMarker)
 
 FORMAT = 1
 """The version of the document's form, under its key `stateward`."""
-_NOT_IN_DIGEST = frozenset({"description", "sla_s"})
 
 
 def digest_of(chart: Chart[Any]) -> str:
     """SHA-256 in hex over the canonical JSON of what the digest covers."""
-    covered = _without(to_document(chart), _NOT_IN_DIGEST)
+    document = to_document(chart)
+    covered = {
+        **_without(document, "description"),
+        # A context has no wire name, so its class may be renamed; the fields are what a row holds.
+        "context": _without(document["context"], "name"),
+        "states": [_covered(each) for each in document["states"]],
+    }
     return hashlib.sha256(msgspec.json.encode(covered, order="deterministic")).hexdigest()
 
 
-def _without(value: Any, keys: frozenset[str]) -> Any:
-    if isinstance(value, dict):
-        items = cast("dict[str, Any]", value)
-        return {key: _without(each, keys) for key, each in items.items() if key not in keys}
-    members: Any = value
-    return [_without(each, keys) for each in members] if isinstance(value, list) else members
+def _covered(state: dict[str, Any]) -> dict[str, Any]:
+    inside = {"states": [_covered(each) for each in state["states"]]} if "states" in state else {}
+    return {**_without(state, "description", "sla_s"), **inside}
+
+
+def _without(document: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key not in keys}
 
 
 def handlers_of(chart: Chart[Any]) -> dict[str, Handler]:
@@ -241,10 +247,11 @@ def from_document(
 ) -> Chart[C]:
     """Behind `Chart.from_document`."""
     try:
-        form = msgspec.convert(dict(document), _ChartForm)
+        form = msgspec.convert(document, _ChartForm)
     except msgspec.ValidationError as error:
         problem = f"is no chart document: {error}"
-        raise DefinitionError(problem, lifecycle=str(document.get("kind", "the document"))) from error
+        kind = document.get("kind", "") if isinstance(document, Mapping) else ""
+        raise DefinitionError(problem, lifecycle=str(kind), subject="document") from error
     return _Reader(form, context, events, handlers).read()
 
 
@@ -266,7 +273,7 @@ class _Reader:
     def read(self) -> Chart[Any]:
         form = self._form
         if form.stateward != FORMAT:
-            raise self._error(f"has the form {form.stateward}; this version reads {FORMAT}", "the document")
+            raise self._error(f"has the form {form.stateward}; this version reads {FORMAT}", "document")
         self._check_fields()
         root = StateDraft(path="", kind=StateKind.COMPOSITE, initial=form.initial)
         root.children = [self._state(each, "") for each in form.states]
@@ -291,9 +298,11 @@ class _Reader:
             claims.append((self._form.context.name, self._form.context.fields, self._context))
         claims += [(name, fields, self._event(name, name)) for name, fields in self._form.events.items()]
         for name, fields, given in claims:
-            actual, _ = describe_class(given)
-            if fields and actual != fields:
-                raise self._error(f"has the fields {fields}, and the class given has {actual}", name)
+            actual, inside = describe_class(given)
+            pairs = [(fields, actual), *((self._form.types.get(each, {}), found) for each, found in inside.items())]
+            for said, found in pairs:
+                if said and said != found:
+                    raise self._error(f"has the fields {said}, and the class given has {found}", name)
 
     def _state(self, form: _StateForm, parent: str) -> StateDraft:
         path = f"{parent}.{form.name}" if parent else form.name
@@ -361,7 +370,10 @@ class _Reader:
             return None
         if name not in self._handlers:
             raise self._error(f"names the {role} {name}, which is not among handlers=", subject)
-        checked = handler(self._handlers[name], role)
+        try:
+            checked = handler(self._handlers[name], role)
+        except DefinitionError as error:
+            raise self._error(error.problem, subject) from None
         return Handler(name.partition("#")[0], checked.call, wants_meta=checked.wants_meta)
 
     def _error(self, problem: str, subject: str) -> DefinitionError:

@@ -6,13 +6,13 @@ is one set of rules, and a chart is the same whichever way it came.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from stateward.chart.handlers import Handler
 from stateward.chart.nodes import GuardErrorPolicy, StateKind, Trigger
+from stateward.chart.scope import NOWHERE, Scope
 from stateward.chart.values import ContextMarker
 
 __all__ = ["AlreadyDraft", "ChartDraft", "StateDraft", "TransitionDraft"]
@@ -86,7 +86,7 @@ class ChartDraft:
     already: list[AlreadyDraft] = field(default_factory=list)
     description: str = ""
     origin: str = ""
-    names: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    scope: Scope = NOWHERE
     """The names around the declaration, by which annotations written as text are resolved."""
     before: Handler | None = None
     guard_error: GuardErrorPolicy | None = None

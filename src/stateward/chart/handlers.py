@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
+from datetime import timedelta
 from functools import partial
 from types import MethodType
 from typing import Any, Literal, TypeVar
 
-from stateward.chart.values import ContextMarker, EventMarker, Meta
+from stateward.chart.scope import Scope, Unresolved
+from stateward.chart.values import ContextMarker, EffectMarker, EventMarker, Meta, Raise
 from stateward.errors import DefinitionError
 
 __all__ = ["Handler", "HandlerRole", "find_misfit", "handler"]
 
 HandlerRole = Literal["guard", "action", "data", "delay"]
 
+_A: dict[HandlerRole, str] = {"guard": "a guard", "action": "an action", "data": "data=", "delay": "a delay"}
 _SHAPES: dict[HandlerRole, str] = {
     "guard": "(context, event) or (context, event, meta), and returns a bool",
     "action": "(context, event) or (context, event, meta), and returns the context",
@@ -57,33 +60,37 @@ def handler(function: Callable[..., Any] | Handler, role: HandlerRole) -> Handle
         return function
     name = getattr(function, "__qualname__", None)
     if not callable(function) or name is None or isinstance(function, partial):
-        msg = f"{function!r} is no function with a name; handlers are functions of their own"
+        several = " (several go into a tuple)" if isinstance(function, (list, set, frozenset)) else ""
+        msg = f"{function!r} is no function with a name; {_A[role]} is a function of its own{several}"
         raise DefinitionError(msg)
     import inspect  # noqa: PLC0415 - a tenth of the import budget, for who declares a lifecycle
 
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        msg = f"{name} is asynchronous: a {role} is pure and runs at once; ask for the work by an effect"
+        msg = f"{name} is asynchronous: {_A[role]} is pure and runs at once; ask for the work by an effect"
         raise DefinitionError(msg)
     if role != "action" and inspect.isgeneratorfunction(function):
-        msg = f"{name} is a generator, and a {role} yields nothing"
+        msg = f"{name} is a generator, and {_A[role]} yields nothing"
         raise DefinitionError(msg)
-    count = _positional_count(function)
-    if count not in ({1} if role == "delay" else {2, 3}):
-        msg = f"{name} takes {count} arguments; a {role} takes {_SHAPES[role]}"
+    count, keywords = _count_parameters(function)
+    if count not in ({1} if role == "delay" else {2, 3}) or keywords:
+        by_name = f" and by keyword {', '.join(keywords)}" if keywords else ""
+        msg = f"{name} takes {count} arguments{by_name}; {_A[role]} takes {_SHAPES[role]}"
         raise DefinitionError(msg)
     return Handler(name, function, wants_meta=count == 3)
 
 
-def _positional_count(function: Callable[..., Any]) -> int:
-    """How many arguments the kernel will pass: a parameter with a default is the author's own."""
+def _count_parameters(function: Callable[..., Any]) -> tuple[int, list[str]]:
+    """How many arguments the kernel will pass, and what it can't: a parameter with a default is the author's own."""
     import inspect  # noqa: PLC0415 - as above
 
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some builtins tell no signature
-        return 2
+        return 2, []
+    required = [p for p in parameters if p.default is inspect.Parameter.empty]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(1 for p in parameters if p.kind in positional and p.default is inspect.Parameter.empty)
+    count = sum(1 for p in required if p.kind in positional)
+    return count, [p.name for p in required if p.kind is inspect.Parameter.KEYWORD_ONLY]
 
 
 def find_misfit(
@@ -91,7 +98,7 @@ def find_misfit(
     role: HandlerRole,
     context: type[ContextMarker],
     event: type[EventMarker],
-    names: Mapping[str, Any],
+    scope: Scope,
 ) -> str | None:
     """Why a handler's annotations don't fit its place, in words; None if they do or say nothing.
 
@@ -102,7 +109,7 @@ def find_misfit(
         role: the place it stands in.
         context: the lifecycle's context class.
         event: the class of the events that reach it.
-        names: the names around the lifecycle, by which annotations written as text are resolved.
+        scope: the names around the lifecycle, by which annotations written as text are resolved.
     """
     function: Any = reference.call
     while hasattr(function, "__wrapped__"):
@@ -111,40 +118,48 @@ def find_misfit(
     annotations = getattr(function, "__annotations__", {})
     if code is None or not annotations:
         return None
-    scope = {**getattr(function, "__globals__", {}), **names}
     parameters = code.co_varnames[: code.co_argcount]
     if isinstance(reference.call, MethodType):
         parameters = parameters[1:]
     wanted: list[tuple[str, type]] = [("context", context), ("event", event), ("meta", Meta)]
-    for parameter, (what, given) in zip(parameters, wanted, strict=False):
-        annotated = _resolved(annotations.get(parameter, Any), scope)
+    # A parameter with a default is the author's own.
+    filled = 1 if role == "delay" else 3 if reference.wants_meta else 2
+    for parameter, (what, given) in zip(parameters[:filled], wanted, strict=False):
+        annotated = _resolved(annotations.get(parameter, Any), function, scope)
         if not _accepts(annotated, given):
             return f"{reference.name} takes {what} {_name(annotated)}, and would get {_name(given)}"
-    returned = _resolved(annotations.get("return", Any), scope)
-    return _misfit_of_return(reference.name, role, returned, context)
+    returned = _resolved(annotations.get("return", Any), function, scope)
+    return None if returned is Any else _misfit_of_return(reference.name, role, returned, context)
 
 
-def _misfit_of_return(name: str, role: HandlerRole, returned: Any, context: type) -> str | None:
-    if role == "guard" and returned not in (bool, Any):
-        return f"{name} returns {_name(returned)}; a guard returns bool"
-    if role != "action" or returned is Any:
+def _misfit_of_return(name: str, role: HandlerRole, returned: Any, context: type[ContextMarker]) -> str | None:
+    if role == "data":
         return None
-    origin = typing.get_origin(returned)
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Generator):
-        returned = typing.get_args(returned)[-1]
-    if returned is Generator or _produces(returned, context):
-        return None
-    return f"{name} returns {_name(returned)}; an action returns {context.__name__} or Actions[{context.__name__}]"
+    for arm in _arms(returned):
+        plain = _plain(arm)
+        if role != "action":
+            wanted = _RETURNS[role]
+            if plain is None or not _is_within(plain, wanted):
+                return f"{name} returns {_name(returned)}; {_A[role]} returns {wanted.__name__}"
+        elif isinstance(plain, type) and issubclass(plain, Generator):
+            yielded, *_, result = typing.get_args(arm) or (Any, Any)
+            if not all(_is_within(_plain(each), EffectMarker, Raise) for each in _arms(yielded)):
+                return f"{name} yields {_name(yielded)}; an action yields effects and Raise"
+            if not _produces(result, context):
+                return f"{name} returns {_name(result)} at its end; an action returns {context.__name__}"
+        elif not _produces(arm, context):
+            an_action = f"an action returns {context.__name__} or Actions[{context.__name__}]"
+            return f"{name} returns {_name(returned)}; {an_action}"
+    return None
 
 
-def _resolved(annotation: Any, scope: dict[str, Any]) -> Any:
+def _resolved(annotation: Any, function: Any, scope: Scope) -> Any:
     """The annotation as a type; Any where it can't be resolved, which says nothing either way."""
     if not isinstance(annotation, str):
         return annotation
     try:
-        # An annotation is the program's own source, as typing.get_type_hints takes it to be.
-        return eval(annotation, scope)
-    except Exception:
+        return scope.evaluate(annotation, function)
+    except Unresolved:
         return Any
 
 
@@ -152,24 +167,45 @@ def _accepts(annotated: Any, given: type) -> bool:
     """Whether a parameter annotated so may be given an instance of `given`."""
     if isinstance(annotated, TypeVar):
         return annotated.__bound__ is None or _accepts(annotated.__bound__, given)
-    if typing.get_origin(annotated) in _UNIONS:
-        return any(_accepts(arm, given) for arm in typing.get_args(annotated))
-    annotated = typing.get_origin(annotated) or annotated
-    return not isinstance(annotated, type) or issubclass(given, annotated)
+    return any(_is_within(given, _plain(arm)) for arm in _arms(annotated))
 
 
-def _produces(returned: Any, wanted: type) -> bool:
-    """Whether a return annotation can stand for `wanted`."""
-    if returned is None:
+def _produces(returned: Any, context: type[ContextMarker]) -> bool:
+    """Whether a return annotation can stand for the context: its class, a subclass, or a base among contexts."""
+    plain = _plain(returned)
+    if plain is None:
         return False
-    if typing.get_origin(returned) in _UNIONS:
-        return all(_produces(arm, wanted) or typing.get_origin(arm) is not None for arm in typing.get_args(returned))
-    returned = typing.get_origin(returned) or returned
-    return not isinstance(returned, type) or issubclass(returned, wanted) or issubclass(wanted, returned)
+    is_base = isinstance(plain, type) and issubclass(plain, ContextMarker) and issubclass(context, plain)
+    return is_base or _is_within(plain, context)
+
+
+def _is_within(kind: Any, *of: Any) -> bool:
+    """Whether a class is one of these or a subclass; what is no class, a type variable say, is not judged."""
+    if not isinstance(kind, type):
+        return kind is not None
+    found: type[Any] = kind
+    return any(not isinstance(each, type) or _is_protocol(each) or issubclass(found, each) for each in of)
+
+
+def _is_protocol(kind: type) -> bool:
+    """Whether nobody can ask if a class keeps it; a type checker has."""
+    return getattr(kind, "_is_protocol", False)
+
+
+def _plain(annotation: Any) -> Any:
+    """An annotation without its arguments; Any, which is a class of its own, as what it means: no class at all."""
+    return Ellipsis if annotation is Any else typing.get_origin(annotation) or annotation
+
+
+def _arms(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; of anything else, itself."""
+    return typing.get_args(annotation) if typing.get_origin(annotation) in _UNIONS else (annotation,)
 
 
 def _name(kind: Any) -> str:
-    return getattr(kind, "__name__", None) or str(kind)
+    names = ("None" if arm in (None, type(None)) else getattr(arm, "__name__", None) or str(arm) for arm in _arms(kind))
+    return " | ".join(names)
 
 
 _UNIONS = (typing.Union, type(int | str))
+_RETURNS: dict[HandlerRole, type] = {"guard": bool, "delay": timedelta}

@@ -6,6 +6,7 @@ event. So a mutable field type is a definition error, found when the lifecycle i
 
 from __future__ import annotations
 
+import collections.abc
 import enum
 import types
 import typing
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakSet
 
+from stateward.chart.scope import NOWHERE, Scope, Unresolved
 from stateward.chart.values import ContextMarker, EffectMarker, EventMarker
 
 __all__ = ["FrozenMap", "declare_immutable", "field_names", "find_mutable"]
@@ -36,6 +38,10 @@ class FrozenMap(Mapping[K, V]):
         object.__setattr__(self, "_items", dict(items))
 
     def __setattr__(self, name: str, value: object) -> None:
+        msg = f"a FrozenMap can't be changed ({name})"
+        raise AttributeError(msg)
+
+    def __delattr__(self, name: str) -> None:
         msg = f"a FrozenMap can't be changed ({name})"
         raise AttributeError(msg)
 
@@ -72,7 +78,12 @@ _SCALARS = (
     bool, int, float, complex, str, bytes, type(None), Decimal, Fraction, date, time, timedelta, tzinfo, UUID,
 )  # fmt: skip
 _CONTAINERS = (tuple, frozenset, FrozenMap)
-_INSTEAD: dict[type, str] = {list: "tuple", set: "frozenset", dict: "FrozenMap", bytearray: "bytes"}
+_INSTEAD: tuple[tuple[type, str], ...] = (
+    (bytearray, "bytes"),
+    (collections.abc.Set, "frozenset"),
+    (collections.abc.Mapping, "FrozenMap"),
+    (collections.abc.Sequence, "tuple"),
+)
 _declared: WeakSet[type] = WeakSet()
 
 
@@ -82,36 +93,38 @@ def declare_immutable(kind: T) -> T:
     return kind
 
 
-def find_mutable(kind: type, names: Mapping[str, Any]) -> str | None:
+def find_mutable(kind: type, scope: Scope = NOWHERE) -> str | None:
     """What makes `kind` mutable, in words with the path of the field; None when nothing does.
 
     Args:
         kind: a context, event or effect class.
-        names: the names around the lifecycle, by which annotations written as text are resolved.
+        scope: the names around the lifecycle, by which annotations written as text are resolved.
     """
-    return _find(kind, kind.__name__, names, set())
+    return _find(kind, kind.__name__, scope, set())
 
 
-def _find(kind: Any, path: str, names: Mapping[str, Any], seen: set[Any]) -> str | None:
+def _find(kind: Any, path: str, scope: Scope, seen: set[Any]) -> str | None:
     """The recursion behind `find_mutable`: unions and containers by their arguments, classes by their fields."""
     kind = _unwrapped(kind)
-    origin = typing.get_origin(kind)
-    if origin is typing.Literal or kind in (Any, object, Ellipsis):
-        return None if origin or kind is Ellipsis else f"{path} is {kind!r}, which may be anything: name the type"
-    if origin is not None and not (isinstance(origin, type) and _fields_kind(origin)):
-        if origin in (typing.Union, types.UnionType) or origin in _CONTAINERS:
-            return _first(_find(arg, path, names, seen) for arg in typing.get_args(kind))
-        return _mutable(origin, path)
-    kind = origin or kind
-    if isinstance(kind, TypeVar) or kind in seen or kind in _declared:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Literal or kind is Ellipsis or isinstance(kind, TypeVar):
         return None
+    if kind in (Any, object):
+        return f"{path} is {_name(kind)}, which may be anything: name the type"
+    if origin is not None:
+        found = _first(_find(each, path, scope, seen) for each in arguments if not isinstance(each, list))
+        if origin in (typing.Union, types.UnionType) or origin in _CONTAINERS:
+            return found
+        return _find(origin, path, scope, seen) or found
     if not isinstance(kind, type):
         return f"{path} has the annotation {kind!r}, which names no type"
+    if kind in seen or kind in _declared:
+        return None
     if kind in _CONTAINERS:
         return f"{path} is a {kind.__name__} of anything: name the type of its items"
     seen.add(kind)
-    found: type[Any] = kind
-    return None if issubclass(found, (*_SCALARS, enum.Enum)) else _find_in_class(found, path, names, seen)
+    plain: type[Any] = kind
+    return None if issubclass(plain, (*_SCALARS, enum.Enum)) else _find_in_class(plain, path, scope, seen)
 
 
 def _unwrapped(kind: Any) -> Any:
@@ -127,23 +140,19 @@ def _unwrapped(kind: Any) -> Any:
             return type(None) if kind is None else kind
 
 
-def _find_in_class(kind: type[Any], path: str, names: Mapping[str, Any], seen: set[Any]) -> str | None:
-    fields = _fields_kind(kind)
-    if fields is None:
+def _find_in_class(kind: type[Any], path: str, scope: Scope, seen: set[Any]) -> str | None:
+    is_frozen = _is_frozen(kind)
+    if is_frozen is None:
         markers = (ContextMarker, EventMarker, EffectMarker)
         is_empty_marker = issubclass(kind, markers) and not _instance_attributes(kind)
         return None if is_empty_marker else _mutable(kind, path)
-    if not fields:
+    if not is_frozen:
         return f"{path} is an unfrozen class, {kind.__name__}: declare it frozen"
     try:
-        hints = typing.get_type_hints(kind, localns=dict(names), include_extras=True)
-    except (NameError, TypeError) as error:
+        hints = scope.hints_of(kind)
+    except Unresolved as error:
         return f"{path}: an annotation can't be resolved at run time ({error})"
-    return _first(
-        _find(hint, f"{path}.{name}", names, seen)
-        for name, hint in hints.items()
-        if typing.get_origin(hint) is not typing.ClassVar and name in field_names(kind)
-    )
+    return _first(_find(hints.get(name, Any), f"{path}.{name}", scope, seen) for name in field_names(kind))
 
 
 def _instance_attributes(kind: type[Any]) -> bool:
@@ -151,7 +160,7 @@ def _instance_attributes(kind: type[Any]) -> bool:
     return any("__dict__" in base.__dict__ or base.__dict__.get("__slots__") for base in kind.__mro__[:-1])
 
 
-def _fields_kind(kind: Any) -> bool | None:
+def _is_frozen(kind: Any) -> bool | None:
     """True for a frozen class with declared fields, False for an unfrozen one, None for any other class."""
     struct = getattr(kind, "__struct_config__", None)
     if struct is not None:
@@ -166,18 +175,27 @@ def _fields_kind(kind: Any) -> bool | None:
 
 def field_names(kind: Any) -> tuple[str, ...]:
     """The declared fields of a Struct, dataclass, pydantic model or named tuple, in order; of others none."""
-    for attribute in ("__struct_fields__", "__dataclass_fields__", "model_fields", "_fields"):
+    if hasattr(kind, "__dataclass_fields__"):
+        import dataclasses  # noqa: PLC0415 - whose class it is has imported it
+
+        return tuple(field.name for field in dataclasses.fields(kind))
+    for attribute in ("__struct_fields__", "model_fields", "_fields"):
         names: Any = getattr(kind, attribute, None)
         if names is not None:
             return tuple(names)
     return ()
 
 
-def _mutable(kind: Any, path: str) -> str:
-    instead = _INSTEAD.get(kind)
-    return f"{path} is a {kind.__name__}, which can be changed in place" + (
-        f": use {instead}" if instead else ": use a frozen Struct or dataclass, a tuple, a frozenset or a FrozenMap"
-    )
+def _mutable(kind: type[Any], path: str) -> str:
+    for base, instead in _INSTEAD:
+        if issubclass(kind, base):
+            return f"{path} is a {kind.__name__}, which can be changed in place: use {instead}"
+    other = "use a frozen Struct or dataclass, or vouch for it with declare_immutable"
+    return f"{path} is a {kind.__name__}, which can be changed in place: {other}"
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", None) or repr(kind)
 
 
 def _first(problems: Iterator[str | None]) -> str | None:

@@ -10,11 +10,13 @@ import warnings
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import combinations
+from typing import Any
 
 from stateward.chart.draft import AlreadyDraft, ChartDraft, StateDraft, TransitionDraft
+from stateward.chart.graph import reachable, top_finals
 from stateward.chart.handlers import Handler, HandlerRole, find_misfit
 from stateward.chart.immutable import find_mutable
-from stateward.chart.nodes import DoneTrigger, EventTrigger, StateKind, TimerTrigger, Trigger
+from stateward.chart.nodes import Chart, DoneTrigger, EventTrigger, StateKind, TimerTrigger, Trigger
 from stateward.chart.values import (
     ContextMarker,
     Done,
@@ -26,7 +28,10 @@ from stateward.chart.values import (
 )
 from stateward.errors import DefinitionError, DefinitionWarning
 
-__all__ = ["check_draft", "warn_of_draft"]
+__all__ = ["TOP_LEVEL", "check_draft", "common_ancestor", "event_class", "is_within", "warn_of_chart"]
+
+TOP_LEVEL = "top level"
+"""The subject of what is wrong with the lifecycle as a whole."""
 
 _Problem = tuple[str, str, str]
 """The subject, what is wrong, and where it is declared."""
@@ -43,41 +48,15 @@ def check_draft(draft: ChartDraft) -> None:
         raise DefinitionError(problem, lifecycle=draft.kind, subject=subject, origin=origin)
 
 
-def warn_of_draft(draft: ChartDraft, *, stacklevel: int) -> None:
+def warn_of_chart(chart: Chart[Any], *, stacklevel: int) -> None:
     """Warn of what works but is seldom meant: no final state, or no way to one."""
-    finals = {state.path for state in draft.root.children if state.kind is StateKind.FINAL}
+    finals = top_finals(chart)
     if not finals:
-        text = f"{draft.kind} has no top-level final state: its entities are never finished"
+        text = f"{chart.kind} has no top-level final state: its entities are never finished"
         warnings.warn(text, DefinitionWarning, stacklevel=stacklevel)
-    elif not finals & reachable(draft):
-        text = f"{draft.kind} has no way to a final state from its initial one"
+    elif not finals & reachable(chart):
+        text = f"{chart.kind} has no way to a final state from its initial one"
         warnings.warn(text, DefinitionWarning, stacklevel=stacklevel)
-
-
-def reachable(draft: ChartDraft) -> set[str]:
-    """The paths of the states that some sequence of transitions may enter, guards taken as open."""
-    states = {state.path: state for state in draft.root.walk()}
-    found: set[str] = set()
-    todo = [""]
-    while todo:
-        path = todo.pop()
-        if path in found:
-            continue
-        found.add(path)
-        todo += _entered_with(states[path], states)
-        todo += [target for each in draft.transitions if each.source == path for target in each.targets]
-    return found
-
-
-def _entered_with(state: StateDraft, states: _States) -> list[str]:
-    """What is entered because this state is: its ancestors, its default children, a history's defaults."""
-    above = [state.path.rpartition(".")[0]] if state.path else []
-    if state.kind is StateKind.PARALLEL:
-        return above + [child.path for child in state.children if not child.kind.is_history]
-    if state.kind.is_history:
-        remembered = states[above[0]] if above else state
-        return above + list(state.default) + [each.path for each in remembered.walk() if each is not remembered]
-    return above + list(state.initial)
 
 
 def _problems(draft: ChartDraft) -> Iterator[_Problem]:
@@ -95,9 +74,11 @@ def _problems(draft: ChartDraft) -> Iterator[_Problem]:
 
 
 def _of_names(state: StateDraft, seen: _States) -> Iterator[_Problem]:
-    name = state.name
-    if state.path and (not name or any(ch in name for ch in "|:@#") or name != "".join(name.split())):
-        yield state.path, f"{name!r} can't name a state: no blanks, and none of | : @ #", state.origin
+    for child in state.children:
+        name = child.path.removeprefix(f"{state.path}.") if state.path else child.path
+        if not name or any(ch in name for ch in ".|:@#") or name != "".join(name.split()):
+            problem = f"{name!r} can't name a state: a text with no blanks, and none of . | : @ #"
+            yield child.path or repr(name), problem, child.origin
     if state.path in seen:
         yield (
             state.path,
@@ -109,13 +90,14 @@ def _of_names(state: StateDraft, seen: _States) -> Iterator[_Problem]:
 
 def _of_shapes(state: StateDraft, _: _States) -> Iterator[_Problem]:
     children = [child for child in state.children if not child.kind.is_history]
-    where = state.path or "the lifecycle"
+    where = state.path or TOP_LEVEL
     if state.kind is StateKind.COMPOSITE:
-        marked = [child.name for child in children if child.is_initial]
+        marked = [child for child in children if child.is_initial]
         if not children:
             yield where, "has no states: declare them as State(...)", state.origin
         elif len(marked) > 1:
-            yield where, f"has {len(marked)} initial states, {', '.join(marked)}: mark one", state.origin
+            names = ", ".join(child.name for child in marked)
+            yield where, f"has {len(marked)} initial states, {names}: mark one", marked[1].origin or state.origin
         elif not marked and not state.initial:
             yield where, "has no initial state: mark one State(initial=True)", state.origin
     elif state.kind is StateKind.PARALLEL:
@@ -131,10 +113,14 @@ def _of_shapes(state: StateDraft, _: _States) -> Iterator[_Problem]:
 
 
 def _of_sla(state: StateDraft, _: _States) -> Iterator[_Problem]:
-    if state.sla is not None and state.kind is StateKind.FINAL:
+    if state.sla is None:
+        return
+    if state.kind is StateKind.FINAL:
         yield state.path, "is final: nothing is due there, so it takes no sla", state.origin
-    elif state.sla is not None and state.sla <= timedelta(0):
-        yield state.path or "the lifecycle", "has an sla that is not positive", state.origin
+    elif not isinstance(state.sla, timedelta):
+        yield state.path, f"has the sla {state.sla!r}, which is no timedelta", state.origin
+    elif state.sla <= timedelta(0):
+        yield state.path, "has an sla that is not positive", state.origin
 
 
 def _of_references(state: StateDraft, states: _States) -> Iterator[_Problem]:
@@ -147,7 +133,7 @@ def _of_references(state: StateDraft, states: _States) -> Iterator[_Problem]:
                 return
             if not is_within(path, inside):
                 yield state.path, f"has the {what} {path}, which is not inside {inside}", state.origin
-        yield from _of_togetherness(state.path or "the lifecycle", paths, states, state.origin)
+        yield from _of_togetherness(state.path or TOP_LEVEL, paths, states, state.origin)
     if state.kind.is_history and not state.default:
         yield state.path, "is a history without a default", state.origin
 
@@ -221,10 +207,10 @@ def _of_already(draft: ChartDraft, states: _States) -> Iterator[_Problem]:
 def _of_types(draft: ChartDraft) -> Iterator[_Problem]:
     context = draft.context_type
     if not (isinstance(context, type) and issubclass(context, ContextMarker)):
-        yield "the context", f"{context!r} is no Context: class Order(Context)", draft.origin
+        yield "context", f"{context!r} is no Context: class Order(Context)", draft.origin
         return
-    if problem := find_mutable(context, draft.names):
-        yield "the context", problem, draft.origin
+    if problem := find_mutable(context, draft.scope):
+        yield "context", problem, draft.origin
     by_name: dict[str, type[EventMarker]] = {}
     declared: list[TransitionDraft | AlreadyDraft] = [*draft.transitions, *draft.already]
     for each in declared:
@@ -240,19 +226,23 @@ def _of_types(draft: ChartDraft) -> Iterator[_Problem]:
                 f"waits for {event.__name__}, which callers don't send: use after() or done()",
                 each.origin,
             )
-        if event not in (Event, EventMarker) and (problem := find_mutable(event, draft.names)):
+        if not isinstance(event.__dict__.get("wire_name", ""), str):
+            problem = f"has the event {event.__name__}, whose wire_name is no text: wire_name: ClassVar[str] = ..."
+            yield each.name, problem, each.origin
+        if event not in (Event, EventMarker) and (problem := find_mutable(event, draft.scope)):
             yield each.name, problem, each.origin
         other = by_name.setdefault(wire_name(event), event)
         if other is not event:
             name = wire_name(event)
-            yield each.name, f"two event classes have the wire name {name}: give one a wire_name", each.origin
+            problem = f"waits for a second event class of the wire name {name}: give one a wire_name"
+            yield each.name, problem, each.origin
 
 
 def _of_handlers(draft: ChartDraft) -> Iterator[_Problem]:
     for subject, reference, role, event, origin in _places(draft):
         if reference is None:
             continue
-        problem = find_misfit(reference, role, draft.context_type, event, draft.names)
+        problem = find_misfit(reference, role, draft.context_type, event, draft.scope)
         if problem:
             yield subject, problem, origin
 

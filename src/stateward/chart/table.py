@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from stateward.chart.build import build
@@ -31,12 +31,15 @@ def from_table(
     root = StateDraft(path="", kind=StateKind.COMPOSITE, initial=(initial,) if "." not in initial else ())
     states: dict[str, StateDraft] = {"": root}
     transitions: list[TransitionDraft] = []
+    if isinstance(final, str):
+        problem = f"{final!r} is no tuple: final=({final!r},)"
+        raise DefinitionError(problem, lifecycle=kind, subject="final")
     # The initial state stands first, then the order in which the rows name them.
     _place(initial, states, final)
     for number, row in enumerate(rows, start=1):
         transition = _transition(row, number, kind)
         for path in (transition.source, *transition.targets):
-            _place(path, states, final)
+            _place(path, states, final, origin=f"row {number}")
         transitions.append(transition)
     for path in final:
         _place(path, states, final)
@@ -48,40 +51,51 @@ def from_table(
 
 
 def _transition(row: tuple[Any, ...], number: int, kind: str) -> TransitionDraft:
-    subject = f"row {number}"
+    place = f"row {number}"
     if not isinstance(row, tuple) or len(row) not in _WIDTHS:
         problem = f"{row!r} is not (source, event, target[, guard[, action]])"
-        raise DefinitionError(problem, lifecycle=kind, subject=subject)
+        raise DefinitionError(problem, lifecycle=kind, subject=place, origin=place)
     padded: tuple[Any, ...] = (*row, None, None)
     source, event, target, guard, action = padded[:5]
-    return TransitionDraft(
-        name="always" if event is None else _event_name(event, subject, kind),
-        source=source,
-        targets=() if target is None else (target,),
-        trigger=None if event is None else EventTrigger(event),
-        guard=None if guard is None else handler(guard, "guard"),
-        actions=() if action is None else (handler(action, "action"),),
-        origin=subject,
-    )
+    try:
+        return TransitionDraft(
+            name=_name(event),
+            source=_path(source),
+            targets=() if target is None else (_path(target),),
+            trigger=None if event is None else EventTrigger(event),
+            guard=None if guard is None else handler(guard, "guard"),
+            actions=() if action is None else (handler(action, "action"),),
+            origin=place,
+        )
+    except DefinitionError as error:
+        raise DefinitionError(error.problem, lifecycle=kind, subject=place, origin=place) from None
 
 
-def _event_name(event: type[EventMarker], subject: str, kind: str) -> str:
-    if not (isinstance(event, type) and issubclass(event, EventMarker)):
-        problem = f"{event!r} is no Event class"
-        raise DefinitionError(problem, lifecycle=kind, subject=subject)
-    return wire_name(event)
+def _name(event: object) -> str:
+    """The name of a row's transition: a table gives them none of their own."""
+    if event is None:
+        return "always"
+    if isinstance(event, type) and issubclass(event, EventMarker):
+        return wire_name(event)
+    problem = f"{event!r} is no Event class"
+    raise DefinitionError(problem)
 
 
-def _place(path: str, states: dict[str, StateDraft], final: tuple[str, ...]) -> None:
+def _path(state: object) -> str:
+    if isinstance(state, str) and state:
+        return state
+    problem = f"{state!r} is no path of a state: write it as text"
+    raise DefinitionError(problem)
+
+
+def _place(path: str, states: dict[str, StateDraft], final: tuple[str, ...], origin: str = "") -> None:
     """Add a state and the composites above it, each once."""
     if path in states:
         return
     parent = path.rpartition(".")[0]
-    _place(parent, states, final)
+    _place(parent, states, final, origin)
     if parent:
         states[parent].kind = StateKind.COMPOSITE
-    states[path] = StateDraft(path=path, kind=StateKind.FINAL if path in final else StateKind.ATOMIC)
+    kind = StateKind.FINAL if path in final else StateKind.ATOMIC
+    states[path] = StateDraft(path=path, kind=kind, origin=origin)
     states[parent].children.append(states[path])
-
-
-Row = tuple[str, type[EventMarker] | None, str | None, Callable[..., bool] | None, Callable[..., Any] | None]

@@ -382,7 +382,7 @@ class Macrostep:
             self._queue.append(item.event)
         elif isinstance(item, EffectMarker):
             if type(item) not in _vetted:
-                if problem := find_mutable(type(item), {}):
+                if problem := find_mutable(type(item)):
                     raise self._failed(handler, f"yielded an effect that can be changed: {problem}")
                 _vetted.add(type(item))
             self._effects.append(item)

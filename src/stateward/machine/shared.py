@@ -13,7 +13,7 @@ from threading import Lock, RLock, get_ident
 from typing import TypeVar
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, Meta
-from stateward.errors import Conflict, MachineBusy, Refusal, Refused
+from stateward.errors import Conflict, Refusal, Refused
 from stateward.kernel import Step, advance
 from stateward.kernel.step import NO_META
 from stateward.machine.single import Listener, MachineBase
@@ -67,9 +67,9 @@ class MutexMachine(MachineBase[C]):
         """Apply an event, or say why not by value; raises as `send` does, but for `Refused`."""
         with self._lock:
             if self._is_busy:
-                raise MachineBusy(lifecycle=self.chart.kind, event=event.trigger_label())
-            self._is_busy = True
+                raise self._busy(event)
             try:
+                self._is_busy = True
                 answer = advance(self._snapshot, event, meta)
                 if type(answer) is Step:
                     self._snapshot = answer.snapshot
@@ -122,9 +122,10 @@ class SwapMachine(MachineBase[C]):
         """Apply an event, or say why not by value; raises as `send` does, but for `Refused`."""
         sender = get_ident()
         if sender in self._senders:
-            raise MachineBusy(lifecycle=self.chart.kind, event=event.trigger_label())
-        self._senders.add(sender)
+            raise self._busy(event)
         try:
+            # In here: an interrupt between it and the finally would lock this thread out for ever.
+            self._senders.add(sender)
             answer = self._swap(event, meta)
             if type(answer) is Step and self._listeners:
                 self._tell(answer)

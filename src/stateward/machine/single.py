@@ -8,6 +8,7 @@ task, finds the machine where it was before the event, or where it is after it. 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from threading import Lock
 from typing import Any, Generic, Self, TypeVar, cast
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, Meta, State, chart_of
@@ -21,6 +22,11 @@ C = TypeVar("C", bound=ContextMarker)
 
 Listener = Callable[[Step[C]], object]
 """Sees each applied Step, after it holds. What it raises is reported to the log, and changes nothing."""
+
+_Listeners = dict[object, Listener[C]]
+"""By a key of each subscription's own. Each change is one operation on the dict, which needs no lock."""
+_first_listener = Lock()
+"""Held while a machine gets its dict; most never do, and stay small."""
 
 
 class MachineBase(Generic[C]):
@@ -56,7 +62,7 @@ class MachineBase(Generic[C]):
         self._snapshot = step.snapshot
         # A start that ran no handler can be told again from its context, and keeps nothing else.
         self._origin: Any = context if is_start_quiet(chart) else step
-        self._listeners: tuple[Listener[C], ...] = tuple(listeners) if listeners else ()
+        self._listeners: _Listeners[C] | None = _keyed(listeners) if listeners else None
 
     @classmethod
     def restore(
@@ -80,7 +86,7 @@ class MachineBase(Generic[C]):
         machine._prepare()
         machine._snapshot = snapshot
         machine._origin = None
-        machine._listeners = tuple(listeners)
+        machine._listeners = _keyed(listeners)
         return machine
 
     def _prepare(self) -> None:
@@ -139,16 +145,26 @@ class MachineBase(Generic[C]):
         return explain(self._snapshot, event, meta)
 
     def listen(self, listener: Listener[C]) -> Callable[[], None]:
-        """Call `listener` with each Step from now on; call what is returned to end that."""
-        self._listeners = (*self._listeners, listener)
+        """Call `listener` with each Step from now on; call what is returned to end that, once or more.
+
+        Either takes effect with the next Step: one that is being told now reaches those who listened when
+        it was stored. Who listens twice is told twice.
+        """
+        fresh: _Listeners[C] = {}
+        with _first_listener:
+            if self._listeners is None:
+                self._listeners = fresh
+            listeners = self._listeners
+        key = object()
+        listeners[key] = listener
 
         def end() -> None:
-            self._listeners = tuple(each for each in self._listeners if each is not listener)
+            listeners.pop(key, None)
 
         return end
 
     def _tell(self, step: Step[C]) -> None:
-        for listener in self._listeners:
+        for listener in tuple((self._listeners or {}).values()):
             try:
                 listener(step)
             except Exception:
@@ -156,6 +172,11 @@ class MachineBase(Generic[C]):
 
                 log = logging.getLogger("stateward.machine")
                 log.exception("%s: the listener %r raised; the step holds", self.chart.kind, listener)
+
+    def _busy(self, event: object) -> MachineBusy:
+        """The error of an event that was sent while another is being handled; it may be no event at all."""
+        label = event.trigger_label() if isinstance(event, EventMarker) else repr(event)
+        return MachineBusy(lifecycle=self.chart.kind, event=label)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.chart.kind} {self.state}>"
@@ -199,9 +220,9 @@ class Machine(MachineBase[C]):
     def attempt(self, event: EventMarker, meta: Meta = NO_META) -> Step[C] | Refusal:
         """Apply an event, or say why not by value; raises as `send` does, but for `Refused`."""
         if self._is_busy:
-            raise MachineBusy(lifecycle=self.chart.kind, event=event.trigger_label())
-        self._is_busy = True
+            raise self._busy(event)
         try:
+            self._is_busy = True  # in here, so that no interrupt can come between it and the finally
             answer = advance(self._snapshot, event, meta)
             if type(answer) is Step:
                 self._snapshot = answer.snapshot
@@ -210,3 +231,7 @@ class Machine(MachineBase[C]):
             return answer
         finally:
             self._is_busy = False
+
+
+def _keyed(listeners: Iterable[Listener[C]]) -> _Listeners[C] | None:
+    return {object(): listener for listener in listeners} or None

@@ -1,0 +1,79 @@
+"""How commands write rows to stdout: a table for people, JSON for programs.
+
+A table is drawn by rich on a terminal, which keeps to its width and to NO_COLOR; anywhere else it is plain text
+in columns, each row one line.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+__all__ = ["output_option", "write_rows"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Row = Mapping[str, Any]
+
+
+def output_option(command: F) -> F:
+    """Give a command the option `-o`, passed to it as `output`."""
+    option = click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json", "jsonl"]),
+        default="table",
+        show_default=True,
+        help="A table, one JSON array, or a JSON object a line.",
+    )
+    return option(command)
+
+
+def write_rows(rows: Sequence[Row], output: str, *, titles: Mapping[str, str]) -> None:
+    """Write rows in the form that was asked for.
+
+    Args:
+        rows: what to write; JSON gets all of it.
+        output: `table`, `json` or `jsonl`.
+        titles: the columns of a table, by the key of the row; none is wider than its longest text.
+    """
+    if output == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
+    elif output == "jsonl":
+        for row in rows:
+            click.echo(msgspec.json.encode(row))
+    elif rows:
+        texts = [[_text(row[key]) for key in titles] for row in rows]
+        write = _write_rich if sys.stdout.isatty() else _write_plain
+        write(list(titles.values()), texts, [isinstance(rows[0][key], int) for key in titles])
+
+
+def _text(value: object) -> str:
+    """A cell's text on one line, without what would move a terminal's cursor."""
+    return "".join(each if each.isprintable() else " " for each in str(value))
+
+
+def _write_plain(titles: list[str], rows: list[list[str]], is_number: list[bool]) -> None:
+    widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
+    for row in (titles, ["-" * width for width in widths], *rows):
+        cells = (
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, is_number, strict=True)
+        )
+        click.echo("  ".join(cells).rstrip())
+
+
+def _write_rich(titles: list[str], rows: list[list[str]], is_number: list[bool]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for title, right in zip(titles, is_number, strict=True):
+        table.add_column(title, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
