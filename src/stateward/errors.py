@@ -54,7 +54,7 @@ class Refusal(msgspec.Struct, frozen=True):
     state: str
     """The configuration that refused, its regions joined by `|`."""
     event: str
-    """The wire name of the event."""
+    """The wire name of the event; `elapsed(timer)` or `done(state)` of those that have no class of their own."""
 
     @property
     def reason(self) -> str:

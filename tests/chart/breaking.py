@@ -73,7 +73,9 @@ class Breaking:
     def __init__(self) -> None:
         self._cases: dict[str, Case] = {}
 
-    def __call__(self, subject: str, problem: str, *, lifecycle: str = "Wrong") -> Callable[[Callable[[], object]], None]:
+    def __call__(
+        self, subject: str, problem: str, *, lifecycle: str = "Wrong"
+    ) -> Callable[[Callable[[], object]], None]:
         def collect(declare: Callable[[], object]) -> None:
             assert declare.__name__ not in self._cases
             self._cases[declare.__name__] = Case(declare, subject, problem, lifecycle)

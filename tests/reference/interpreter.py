@@ -330,9 +330,12 @@ class Interpreter:
         self.compute_entry_set(enabled_transitions, entry)
         states_to_enter = sorted(entry.states_to_enter, key=document_order)
         for s in states_to_enter:
-            if s not in self.configuration:
+            was_active = s in self.configuration
+            if not was_active:
                 self.configuration.append(s)
             self.execute_content(s.entry)
+            if was_active:
+                self.cancel_timers(s)
             self.set_timers(s)
             if s in entry.states_for_default_entry:
                 self.execute_content(s.initial_actions)

@@ -43,6 +43,11 @@ class StateDraft:
         """The last part of the path."""
         return self.path.rpartition(".")[2]
 
+    @property
+    def parent(self) -> str:
+        """The path without its last part; empty at the top level."""
+        return self.path.rpartition(".")[0]
+
     def walk(self) -> Iterator[StateDraft]:
         """This state and all below it, in document order."""
         yield self

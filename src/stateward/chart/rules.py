@@ -68,6 +68,7 @@ def _problems(draft: ChartDraft) -> Iterator[_Problem]:
         yield from _of_references(state, states)
     for transition in draft.transitions:
         yield from _of_transition(transition, states)
+    yield from _of_timers(draft)
     yield from _of_already(draft, states)
     yield from _of_types(draft)
     yield from _of_handlers(draft)
@@ -108,8 +109,10 @@ def _of_shapes(state: StateDraft, _: _States) -> Iterator[_Problem]:
                 yield child.path, "is final and a region at once: put it into a Composite", child.origin
             if child.is_initial:
                 yield child.path, "is a region, and all regions are entered: drop initial=True", child.origin
-    elif children:
-        yield where, f"is {state.kind.value} and can't hold {children[0].name}", state.origin
+    elif state.children:
+        yield where, f"is {state.kind.value} and can't hold {state.children[0].name}", state.origin
+    if not state.path and state.kind is not StateKind.COMPOSITE:
+        yield where, f"is {state.kind.value}; the top level is composite", state.origin
 
 
 def _of_sla(state: StateDraft, _: _States) -> Iterator[_Problem]:
@@ -136,12 +139,26 @@ def _of_references(state: StateDraft, states: _States) -> Iterator[_Problem]:
         yield from _of_togetherness(state.path or TOP_LEVEL, paths, states, state.origin)
     if state.kind.is_history and not state.default:
         yield state.path, "is a history without a default", state.origin
+    if state.kind.is_history and state.path in _histories_from(state, states):
+        yield state.path, "is a history whose default leads back to itself: name a state", state.origin
+
+
+def _histories_from(history: StateDraft, states: _States) -> set[str]:
+    """The histories that a history's default leads to, through histories alone."""
+    found: set[str] = set()
+    todo = list(history.default)
+    while todo:
+        path = todo.pop()
+        if path not in found and path in states and states[path].kind.is_history:
+            found.add(path)
+            todo += states[path].default
+    return found
 
 
 def _of_transition(transition: TransitionDraft, states: _States) -> Iterator[_Problem]:
     subject, origin = transition.name, transition.origin
-    if transition.source not in states:
-        yield subject, f"leaves {transition.source}, which is no state of this lifecycle", origin
+    if not transition.source or transition.source not in states:
+        yield subject, f"leaves {transition.source or TOP_LEVEL}, which is no state of this lifecycle", origin
         return
     source = states[transition.source]
     if source.kind is StateKind.FINAL:
@@ -153,8 +170,8 @@ def _of_transition(transition: TransitionDraft, states: _States) -> Iterator[_Pr
             origin,
         )
     for target in transition.targets:
-        if target not in states:
-            yield subject, f"leads to {target}, which is no state of this lifecycle", origin
+        if not target or target not in states:
+            yield subject, f"leads to {target or TOP_LEVEL}, which is no state of this lifecycle", origin
             return
         if transition.internal and not is_within(target, source.path):
             yield subject, f"is internal, but {target} is not inside {source.path}", origin
@@ -185,13 +202,26 @@ def _of_trigger(transition: TransitionDraft, states: _States) -> Iterator[_Probl
 def _of_togetherness(subject: str, paths: tuple[str, ...], states: _States, origin: str) -> Iterator[_Problem]:
     """Several targets must be active at once: each pair in different regions of a parallel."""
     for one, other in combinations(paths, 2):
-        common = common_ancestor(one, other)
-        if common in (one, other) or states[common].kind is not StateKind.PARALLEL:
+        # A history stands for any part of its parent, in whichever region.
+        ends = [states[path].parent if states[path].kind.is_history else path for path in (one, other)]
+        common = common_ancestor(*ends)
+        if common in ends or states[common].kind is not StateKind.PARALLEL:
             yield (
                 subject,
                 f"can't lead to {one} and {other} at once: they are not in different regions",
                 origin,
             )
+
+
+def _of_timers(draft: ChartDraft) -> Iterator[_Problem]:
+    """A timer lives as long as one state, and runs for one time."""
+    seen: dict[str, tuple[str, TimerTrigger]] = {}
+    for each in draft.transitions:
+        if isinstance(each.trigger, TimerTrigger):
+            source, trigger = seen.setdefault(each.trigger.timer, (each.source, each.trigger))
+            if (source, trigger) != (each.source, each.trigger):
+                problem = f"uses the timer {each.trigger.timer}, which is another one's of {source}"
+                yield each.name, problem, each.origin
 
 
 def _of_already(draft: ChartDraft, states: _States) -> Iterator[_Problem]:

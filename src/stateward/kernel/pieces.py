@@ -264,7 +264,9 @@ def _make_program(tables: Tables, configuration: int, pieces: Sequence[Piece], e
         tuple(piece.transition.id for piece in pieces if piece.transition.id),  # the start's has none
         tuple(structure.states[index].path for index in bits(entered)),
     )
-    cancelled = tuple(name for index in bits_reversed(exited) for name, _ in tables.timers[index])
+    # Through a history Appendix D enters states that were not left; their timers start anew all the same.
+    stopped = (*bits_reversed(exited), *bits(entered & staying))
+    cancelled = tuple(name for index in stopped for name, _ in tables.timers[index])
     looks_around = bool(entered & structure.final) or any(isinstance(op, Call) and op.wants_meta for op in ops)
     return Program(microstep, tuple(ops), cancelled, looks_around=looks_around)
 

@@ -17,7 +17,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator
 from datetime import timedelta
+from types import GeneratorType
 from typing import Any, TypeVar, cast
+
+import msgspec
 
 from stateward.chart.handlers import Handler
 from stateward.chart.immutable import find_mutable
@@ -136,16 +139,23 @@ def advance(  # noqa: C901, PLR0912 - the hot path, kept in one frame: a call co
                 result = only.call(context, event)
             except Exception as error:
                 raise failed(snapshot, event, only.handler, f"raised {error!r}") from error
+            effects: tuple[EffectMarker, ...] = ()
+            if type(result) is GeneratorType:
+                drained = drain(snapshot, event, only.handler, cast("Generator[Any, None, Any]", result))
+                if drained.raised:
+                    return Macrostep(snapshot, event, meta).handle_from(node, drained)
+                result, effects = drained.context, tuple(drained.effects)
             if type(result) is type(context):
-                return Step(node.microsteps, Snapshot(node.target, result), (), node.timers_set, node.timers_cancelled)
-            return Macrostep(snapshot, event, meta).handle_from(node, result)
+                target = Snapshot(node.target, result)
+                return Step(node.microsteps, target, effects, node.timers_set, node.timers_cancelled)
+            return Macrostep(snapshot, event, meta).handle_from(node, Drained(result, list(effects), []))
     elif type(node) is Nothing and node.refusal is not None:
         return node.refusal
     return Macrostep(snapshot, event, meta).handle_from(node)
 
 
 def accepts(snapshot: Snapshot[C], event: EventMarker, meta: Meta = NO_META) -> bool:
-    """Whether `advance` would lead to a step: guards are asked, actions don't run.
+    """Whether `advance` would lead to a step: guards are asked; actions run only if the chart has hooks.
 
     Raises:
         ActionFailed: a guard raised, or returned what it must not.
@@ -173,6 +183,57 @@ def failed(snapshot: Snapshot[Any], event: EventMarker, handler: Handler, proble
         function=handler.name,
         problem=problem,
     )
+
+
+class Drained(msgspec.Struct):
+    """What a handler gave: the context that it returned, and what it yielded on the way."""
+
+    context: Any
+    effects: list[EffectMarker]
+    raised: list[EventMarker]
+
+
+def drain(
+    snapshot: Snapshot[Any], event: EventMarker, handler: Handler, generator: Generator[Any, None, Any]
+) -> Drained:
+    """Run a generator action to its end; what it yields is of a closed set: effects and Raise.
+
+    Raises:
+        ActionFailed: it raised, yielded a stranger, or did not end.
+    """
+    effects: list[EffectMarker] = []
+    raised: list[EventMarker] = []
+    try:
+        for _ in range(YIELD_LIMIT):
+            try:
+                item: object = next(generator)
+            except StopIteration as end:
+                return Drained(end.value, effects, raised)
+            except Exception as error:
+                raise failed(snapshot, event, handler, f"raised {error!r}") from error
+            if type(item) in _vetted:
+                effects.append(cast("EffectMarker", item))
+            elif isinstance(item, Raise) and isinstance(item.event, EventMarker):
+                raised.append(item.event)
+            else:
+                if problem := _vet(item):
+                    raise failed(snapshot, event, handler, problem)
+                effects.append(cast("EffectMarker", item))
+    finally:
+        generator.close()
+    raise failed(snapshot, event, handler, f"yielded more than {YIELD_LIMIT} times")
+
+
+def _vet(item: object) -> str | None:
+    """What is wrong with a yielded item whose class has not been seen before; None for an effect."""
+    if isinstance(item, Raise):
+        return f"raised {item.event!r}, which is no event"
+    if not isinstance(item, EffectMarker):
+        return f"yielded {item!r}; an action yields effects and Raise(event)"
+    if problem := find_mutable(type(item)):
+        return f"yielded an effect that can be changed: {problem}"
+    _vetted.add(type(item))
+    return None
 
 
 _ABSENT: Any = object()
@@ -252,6 +313,8 @@ class Macrostep:
 
     def would_step(self) -> bool:
         """Whether the event from outside enables anything, or has nothing left to do."""
+        if not self._tables.is_plain:  # what a hook raises may be what is taken, which only a whole step shows
+            return isinstance(self.handle(), Step)
         if self._select(self._look(self._event)) is not None:
             return True
         if self._position.restless and self._select(self._tables.root(self._position, EVENTLESS)) is not None:
@@ -352,42 +415,17 @@ class Macrostep:
     def _absorb(self, handler: Handler, result: Any) -> None:
         """Take in what an action returned: the new context, or a generator that yields effects and returns it."""
         if isinstance(result, Generator):
-            result = self._drain(handler, cast("Generator[Any, None, Any]", result))
+            result = drain(self._before, self._event, handler, cast("Generator[Any, None, Any]", result))
+        if type(result) is Drained:
+            self._effects += result.effects
+            self._queue += result.raised
+            result = result.context
         if type(result) is not type(self._context) and not isinstance(result, self._chart.context_type):
             if hasattr(result, "close"):
                 result.close()  # a coroutine that nobody will await
             wanted = self._chart.context_type.__name__
             raise self._failed(handler, f"returned {result!r}; an action returns the context, {wanted}")
         self._context = result
-
-    def _drain(self, handler: Handler, generator: Generator[Any, None, Any]) -> Any:
-        try:
-            for _ in range(YIELD_LIMIT):
-                try:
-                    item = next(generator)
-                except StopIteration as end:
-                    return end.value
-                except Exception as error:
-                    raise self._failed(handler, f"raised {error!r}") from error
-                self._take(handler, item)
-        finally:
-            generator.close()
-        raise self._failed(handler, f"yielded more than {YIELD_LIMIT} times")
-
-    def _take(self, handler: Handler, item: object) -> None:
-        """One yielded item, of a closed set: effects and Raise."""
-        if isinstance(item, Raise):
-            if not isinstance(item.event, EventMarker):
-                raise self._failed(handler, f"raised {item.event!r}, which is no event")
-            self._queue.append(item.event)
-        elif isinstance(item, EffectMarker):
-            if type(item) not in _vetted:
-                if problem := find_mutable(type(item)):
-                    raise self._failed(handler, f"yielded an effect that can be changed: {problem}")
-                _vetted.add(type(item))
-            self._effects.append(item)
-        else:
-            raise self._failed(handler, f"yielded {item!r}; an action yields effects and Raise(event)")
 
     def _set_timer(self, op: SetTimer) -> None:
         try:
