@@ -1,22 +1,39 @@
-"""Rounds, medians and tables.
+"""Rounds and medians.
 
-The machine that runs this is shared and noisy. So contestants take turns within each round, a figure is the
-median of its rounds, and a ratio is the median of the ratios within a round: what slows one round slows both.
-The garbage collector is off while a round is timed, for everybody.
+The machine that runs this is shared and noisy. So contestants take turns within each round, each beside a run
+of the floor of its own; a figure is the median of its rounds, and a ratio is the median of the ratios of such
+pairs: what slows one slows both. What has one thread is timed by the processor time of that thread, so that
+being preempted counts for nobody. The garbage collector is emptied before each run and off while it is timed.
 """
 
 from __future__ import annotations
 
 import gc
 import time
+import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
-__all__ = ["Figure", "compare", "per_call_ns", "table"]
+__all__ = ["Effort", "Figure", "Run", "bytes_each", "compare", "repeated", "timed"]
 
 Run = Callable[[], tuple[int, int]]
 """Does some work; returns the nanoseconds that it took and the number of events in it."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a benchmark may take."""
+
+    rounds: int = 9
+    """Rounds that count, after one that does not."""
+    scale: float = 1.0
+    """What the numbers of instances and events are multiplied by."""
+
+    def times(self, full: int) -> int:
+        """A number of instances or events, scaled."""
+        return max(1, round(full * self.scale))
 
 
 @dataclass(frozen=True)
@@ -30,8 +47,8 @@ class Figure:
     """Median of the ratios to the floor, round by round."""
 
 
-def compare(contestants: Mapping[str, Run], floor: str, rounds: int) -> list[Figure]:
-    """Let contestants take turns, and set each against the floor of the same round.
+def compare(contestants: Mapping[str, Run], floor: str, rounds: int) -> dict[str, Figure]:
+    """Let contestants take turns, and set each against a run of the floor just before it.
 
     Args:
         contestants: by name; each run makes its own fresh instances outside of what it times.
@@ -39,41 +56,68 @@ def compare(contestants: Mapping[str, Run], floor: str, rounds: int) -> list[Fig
         rounds: how many rounds count, after one that does not.
     """
     taken: dict[str, list[float]] = {name: [] for name in contestants}
+    ratios: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, run in contestants.items():
-            gc.collect()
-            gc.disable()
-            try:
-                ns, events = run()
-            finally:
-                gc.enable()
+            beside = _ns_per_event(contestants[floor])
+            own = beside if name == floor else _ns_per_event(run)
             if number:
-                taken[name].append(ns / events)
-    return [
-        Figure(name, median(times), median(a / b for a, b in zip(times, taken[floor], strict=True)))
-        for name, times in taken.items()
-    ]
+                taken[name].append(own)
+                ratios[name].append(own / beside)
+    return {name: Figure(name, median(taken[name]), median(ratios[name])) for name in contestants}
 
 
-def per_call_ns(call: Callable[[], object], calls: int) -> Run:
-    """A run that calls a function many times."""
+def _ns_per_event(run: Run) -> float:
+    gc.collect()
+    gc.disable()
+    try:
+        ns, events = run()
+    finally:
+        gc.enable()
+    return ns / events
+
+
+def timed(make: Callable[[], Any], drive: Callable[[Sequence[Any]], object], instances: int, events: int) -> Run:
+    """A run that makes fresh instances, then times how long it takes to drive them all.
+
+    Args:
+        make: makes one instance.
+        drive: sends all events to each of them.
+        instances: how many.
+        events: how many events each is sent.
+    """
 
     def run() -> tuple[int, int]:
-        began = time.perf_counter_ns()
-        for _ in range(calls):
-            call()
-        return time.perf_counter_ns() - began, calls
+        made = [make() for _ in range(instances)]
+        began = time.thread_time_ns()
+        drive(made)
+        return time.thread_time_ns() - began, instances * events
 
     return run
 
 
-def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
-    """Print a Markdown table, the first column to the left and the others to the right."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    print(f"\n## {title}\n")
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    for row in (head, rule, *rows):
-        cells = (cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-        print(f"| {' | '.join(cells)} |")
-    if note:
-        print(f"\n{note}")
+def repeated(call: Callable[[], object], calls: int) -> Run:
+    """A run that calls a function many times; the loop and the call of a lambda are in the figure."""
+
+    def run() -> tuple[int, int]:
+        began = time.thread_time_ns()
+        for _ in range(calls):
+            call()
+        return time.thread_time_ns() - began, calls
+
+    return run
+
+
+def bytes_each(make: Callable[[], object], instances: int) -> float:
+    """What an instance allocates and keeps, without what it shares with the others."""
+    keep: list[object] = [make()] * instances
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for index in range(instances):
+            keep[index] = make()
+        gc.collect()
+        return (tracemalloc.get_traced_memory()[0] - before) / instances
+    finally:
+        tracemalloc.stop()
