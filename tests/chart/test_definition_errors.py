@@ -61,7 +61,7 @@ class Other(Lifecycle[Order]):
 def a_name_twice() -> None:
     class Wrong(Lifecycle[Order]):
         a = State(initial=True)
-        a = State()  # type: ignore[no-redef] # here
+        a = State()  # noqa: PIE794 # here
 
 
 @breaking("pay", "the name pay is given twice in one body")
@@ -69,15 +69,15 @@ def a_transition_over_a_state() -> None:
     class Wrong(Lifecycle[Order]):
         a = State(initial=True)
         pay: Any = State()
-        pay = on(Pay, a.to(a))  # here
+        pay = on(Pay, a.to(a))  # noqa: PIE794 # here
 
 
 @breaking("active", "the name active is given twice in one body")
 def a_name_twice_by_a_class() -> None:
     class Wrong(Lifecycle[Order]):
-        active: Any = State(initial=True)
+        active = wrong(State(initial=True))
 
-        class active(Composite):  # type: ignore[no-redef] # here
+        class active(Composite):  # type: ignore[no-redef] # noqa: F811 # pyright: ignore # here
             a = State(initial=True)
 
 
@@ -86,7 +86,7 @@ def a_name_twice_in_a_nested_body() -> None:
     class Wrong(Lifecycle[Order]):
         class active(Composite):
             a = State(initial=True)
-            a = State()  # type: ignore[no-redef] # here
+            a = State()  # noqa: PIE794 # here
 
 
 @breaking("x", "is the name of two in one body: name= gives what is taken")
@@ -189,7 +189,7 @@ def an_arc_without_an_event() -> None:
 @breaking("a", "is a tuple: take the comma from the end of the line")
 def a_trailing_comma_behind_a_state() -> None:
     class Wrong(Lifecycle[Order]):
-        a = State(initial=True),  # noqa: COM818 # here # fmt: skip
+        a = State(initial=True),  # here # fmt: skip
 
 
 @breaking("active.pay", "is a tuple: take the comma from the end of the line")
@@ -198,7 +198,7 @@ def a_trailing_comma_behind_a_transition() -> None:
         @nested(initial=True)
         class active(Composite):
             a = State(initial=True)
-            pay = on(Pay, a.to(a)),  # noqa: COM818 # here # fmt: skip
+            pay = on(Pay, a.to(a)),  # here # fmt: skip
 
 
 @breaking("active", "is a nested class, but neither Composite nor Parallel")
@@ -265,8 +265,8 @@ def a_version_below_one() -> None:
 
 @pytest.mark.parametrize("version", [-1, 1.0, "1", True, None])
 def test_a_version_is_a_whole_number_from_one(version: Any) -> None:
-    with pytest.raises(DefinitionError, match="Wrong version: is .*; it is a whole number from 1"):
-        type(Lifecycle)("Wrong", (Other,), {"version": version, "__module__": __name__, "__qualname__": "Wrong"})
+    with pytest.raises(DefinitionError, match=r"Wrong version: is .*; it is a whole number from 1"):
+        wrong(type(Lifecycle))("Wrong", (Other,), {"version": version, "__module__": __name__, "__qualname__": "Wrong"})
 
 
 @breaking("context", "is not named: class OrderLifecycle(Lifecycle[Order])")
@@ -289,7 +289,7 @@ def a_context_that_is_none() -> None:
 
 @breaking("context", "<class 'int'> is no Context: class Order(Context)", lifecycle="Wire")
 def the_kind_is_named_by_its_wire_name() -> None:
-    class Wrong(Lifecycle[wrong(int)], name="Wire"):  # type: ignore[misc] # here
+    class Wrong(Lifecycle[wrong(int)], name="Wire"):  # type: ignore[misc, call-arg] # here
         a = State(initial=True)
 
 
@@ -861,7 +861,7 @@ def test_a_body_outside_of_a_lifecycle_is_watched_too() -> None:
 
         class payment(Composite):
             a = State(initial=True)
-            a = State()  # type: ignore[no-redef]
+            a = State()  # noqa: PIE794
 
 
 def test_a_lifecycle_without_states_has_no_chart() -> None:

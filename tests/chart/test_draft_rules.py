@@ -12,6 +12,8 @@ from stateward.chart.build import build
 from stateward.chart.draft import ChartDraft, StateDraft, TransitionDraft
 from stateward.chart.nodes import EventTrigger, StateKind, TimerTrigger
 
+pytestmark = pytest.mark.filterwarnings("ignore::stateward.DefinitionWarning")
+
 
 class Empty(Context):
     pass

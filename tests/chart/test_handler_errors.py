@@ -33,7 +33,7 @@ from stateward import (
     nested,
     on,
 )
-from tests.chart.breaking import Breaking, Case, Cart, Order, Pay, Ship, wrong
+from tests.chart.breaking import Breaking, Cart, Case, Order, Pay, Ship, wrong
 
 breaking = Breaking()
 HOUR = timedelta(hours=1)
@@ -454,7 +454,7 @@ def an_action_with_names_of_its_function() -> None:
 
 @breaking("pay", "for_carts takes context Cart, and would get Order")
 def a_local_name_does_not_stand_for_a_global_one() -> None:
-    Cart = Order  # noqa: F841, N806 - a name that for_carts doesn't mean
+    Cart = Order  # noqa: F841, N806 # pyright: ignore
 
     class Wrong(Lifecycle[Order]):
         a = State(initial=True)

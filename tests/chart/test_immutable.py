@@ -6,7 +6,7 @@ import copy
 import enum
 import pickle
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import InitVar, dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -24,7 +24,6 @@ from stateward import (
     Actions,
     Context,
     ContextMarker,
-    DefinitionError,
     Effect,
     EffectMarker,
     Event,
@@ -77,7 +76,7 @@ class Box(msgspec.Struct, Generic[T], frozen=True):
 class FrozenData:
     x: int = 0
     names: ClassVar[list[str]] = []
-    bare: ClassVar = []
+    bare: ClassVar = ()
 
 
 @dataclass
@@ -192,7 +191,7 @@ def test_an_annotation_that_names_no_type(annotation: Any) -> None:
     class Odd:
         model_fields: ClassVar[dict[str, Any]] = {"x": ...}
         model_config: ClassVar[dict[str, Any]] = {"frozen": True}
-        __annotations__ = {"x": annotation}  # noqa: RUF012
+        __annotations__ = {"x": annotation}
 
     problem = find_mutable(Odd)
     assert problem is not None
@@ -202,7 +201,7 @@ def test_an_annotation_that_names_no_type(annotation: Any) -> None:
 def test_a_field_without_an_annotation_may_be_anything() -> None:
     from collections import namedtuple
 
-    pair = namedtuple("pair", ["one", "other"])  # noqa: PYI024
+    pair = namedtuple("pair", ["one", "other"])  # pyright: ignore
     assert find_mutable(pair) == "pair.one is Any, which may be anything: name the type"
 
 
@@ -243,7 +242,7 @@ def test_declare_immutable_vouches_for_a_class() -> None:
 @breaking("context", "Basket.items is a list, which can be changed in place: use tuple")
 def a_mutable_context() -> None:
     class Basket(Context):
-        items: list[int] = []
+        items: list[int] = []  # noqa: RUF012
 
     class Wrong(Lifecycle[Basket]):  # here
         a = State(initial=True)
@@ -349,7 +348,7 @@ def test_a_mutable_effect_is_told_when_it_is_first_yielded() -> None:
         pay = on(Pay, a.to(b, do=tell))
 
     chart = chart_of(Telling)
-    with pytest.raises(ActionFailed, match="Tell.names is a list, which can be changed in place"):
+    with pytest.raises(ActionFailed, match=r"Tell\.names is a list, which can be changed in place"):
         step(chart, start(chart, Order()).snapshot, Pay())
 
 
@@ -383,7 +382,8 @@ def test_a_frozen_map_is_a_mapping_compared_and_hashed_by_value() -> None:
     assert one != FrozenMap({"a": 1})
     assert one != FrozenMap({"a": 1, "b": 3})
     assert (one["a"], one.get("c"), len(one), "b" in one, [*one]) == (1, None, 2, True, ["a", "b"])
-    assert {one: "found"}[same] == "found"
+    found: dict[Any, str] = {one: "found"}
+    assert found[same] == "found"
     assert FrozenMap() == {}
     assert repr(FrozenMap({"a": 1})) == "FrozenMap({'a': 1})"
     with pytest.raises(KeyError):

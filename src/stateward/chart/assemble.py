@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from stateward.chart.build import build
 from stateward.chart.declaration import (
+    AnyArc,
     Composite,
     Final,
-    FreeArc,
     History,
     Lifecycle,
     Nested,
@@ -233,7 +233,7 @@ class _TransitionReader:
         if given.already is not None and not already:
             raise self._error(f"has already={given.already!r}, which is no state")
         for place, asked in ((given.event, "an event: on(Pay, "), (given.delay, "a delay: after(timedelta(hours=1), ")):
-            if isinstance(place, FreeArc):
+            if isinstance(place, AnyArc):
                 raise self._error(f"has an arc in the place of {asked}pending.to(paid))")
         if not given.arcs and not already:
             raise self._error("has no arc: say from where to where, pending.to(paid)")
@@ -247,7 +247,7 @@ class _TransitionReader:
 
     def _read_arc(self, arc: object, delay: timedelta | Handler | None) -> Iterator[TransitionDraft]:
         given = self._transition
-        if not isinstance(arc, FreeArc):
+        if not isinstance(arc, AnyArc):
             raise self._error(f"{getattr(arc, '__name__', arc)!s} is no arc: say pending.to(paid)")
         self._origin = arc.origin
         if (arc.when and given.when) or (arc.do and given.do):

@@ -31,6 +31,7 @@ from stateward.chart.values import (
 from stateward.errors import DefinitionError
 
 __all__ = [
+    "AnyArc",
     "Arc",
     "Composite",
     "Final",
@@ -64,8 +65,8 @@ StateHandler = (
 StateHandlers = StateHandler | tuple[StateHandler, ...]
 
 
-class FreeArc(ArcMark):
-    """From one or more sources to targets, without handlers of its own; fits any event and context."""
+class AnyArc(ArcMark):
+    """From one or more sources to targets, as written down."""
 
     __slots__ = ("do", "internal", "origin", "sources", "targets", "when")
 
@@ -86,8 +87,17 @@ class FreeArc(ArcMark):
         self.origin = origin()
 
 
-class Arc(FreeArc, Generic[C, E_contra]):
-    """An arc with a guard or an action, which fits their context and event only; a type for checkers."""
+class FreeArc(AnyArc):
+    """An arc without handlers of its own; fits any event and context."""
+
+    __slots__ = ()
+
+
+class Arc(AnyArc, Generic[C, E_contra]):
+    """An arc with a guard or an action, which fits their context and event only; a type for checkers.
+
+    It is no FreeArc, for that would let it pass for one, whatever its handlers take.
+    """
 
     __slots__ = ()
 
@@ -112,7 +122,7 @@ class _Source:
         when: Guard[Any, Any] | None = None,
         do: Action[Any, Any] | None = None,
         internal: bool = False,
-    ) -> FreeArc:
+    ) -> Any:
         """An arc to a target, or to several in different regions of a parallel.
 
         Args:
@@ -129,7 +139,7 @@ class _Source:
     def stay(self, *, when: Guard[C, E], do: Action[C, E] | None = None) -> Arc[C, E]: ...
     @overload
     def stay(self, *, do: Action[C, E]) -> Arc[C, E]: ...
-    def stay(self, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> FreeArc:
+    def stay(self, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> Any:
         """A targetless arc: its action runs, nothing is left or entered."""
         return FreeArc(self._members(), (), when, do, internal=False)
 
@@ -236,7 +246,7 @@ class Transition(TransitionMark):
     def __init__(
         self,
         waits_for: str,
-        arcs: tuple[FreeArc, ...],
+        arcs: tuple[AnyArc, ...],
         *,
         event: type[EventMarker] | None = None,
         delay: Delay[Any] | None = None,
@@ -343,7 +353,7 @@ class Nested(type, StateMark):
         when: Guard[Any, Any] | None = None,
         do: Action[Any, Any] | None = None,
         internal: bool = False,
-    ) -> FreeArc:
+    ) -> Any:
         """As `State.to`."""
         return _arc(cls, targets, when, do, internal=internal)
 
@@ -353,7 +363,7 @@ class Nested(type, StateMark):
     def stay(cls, *, when: Guard[C, E], do: Action[C, E] | None = None) -> Arc[C, E]: ...
     @overload
     def stay(cls, *, do: Action[C, E]) -> Arc[C, E]: ...
-    def stay(cls, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> FreeArc:
+    def stay(cls, *, when: Guard[Any, Any] | None = None, do: Action[Any, Any] | None = None) -> Any:
         """As `State.stay`."""
         return FreeArc((cls,), (), when, do, internal=False)
 

@@ -1,0 +1,161 @@
+"""What must pass: mypy --strict and basedpyright strict say nothing about any of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from stateward import (
+    Actions,
+    Chart,
+    Composite,
+    Context,
+    Done,
+    Effect,
+    EffectMarker,
+    Elapsed,
+    Event,
+    EventMarker,
+    Final,
+    Lifecycle,
+    Machine,
+    Meta,
+    MutexMachine,
+    Parallel,
+    Raise,
+    Refusal,
+    Snapshot,
+    State,
+    Step,
+    after,
+    always,
+    chart_of,
+    done,
+    nested,
+    on,
+    start,
+    step,
+)
+
+
+class Pay(Event):
+    amount: int
+    note: str = ""
+
+
+class Ship(Event):
+    pass
+
+
+@dataclass(frozen=True)
+class Loose(EventMarker):
+    size: int
+
+
+class Charge(Effect):
+    amount: int
+
+
+@dataclass(frozen=True)
+class Mail(EffectMarker):
+    to: str
+
+
+class Order(Context):
+    total: int
+    paid: int = 0
+
+
+def covers(order: Order, event: Pay) -> bool:
+    return event.amount >= order.total
+
+
+def in_time(order: Order, event: Pay, meta: Meta) -> bool:
+    return meta.now is not None
+
+
+def record(order: Order, event: Pay) -> Actions[Order]:
+    yield Charge(amount=event.amount)
+    yield Mail(to="x")
+    yield Raise(Ship())
+    return order.replace(paid=event.amount)
+
+
+def note(order: Order, event: Event) -> Order:
+    return order
+
+
+def note_any(order: Order, event: EventMarker) -> Order:
+    return order
+
+
+def note_done(order: Order, event: Done) -> Order:
+    return order
+
+
+def note_late(order: Order, event: Elapsed) -> Order:
+    return order
+
+
+def weigh(order: Order, event: Loose) -> bool:
+    return event.size > 3
+
+
+def is_paid(order: Order, event: Event) -> bool:
+    return order.paid > 0
+
+
+def patience(order: Order) -> timedelta:
+    return timedelta(seconds=order.total)
+
+
+def total(order: Order, event: Event) -> int:
+    return order.total
+
+
+class Right(Lifecycle[Order]):
+    pending = State(initial=True, entry=note, exit=(note, note_any), sla=timedelta(hours=1))
+
+    @nested(entry=note)
+    class active(Parallel):
+        @nested(sla=timedelta(days=1))
+        class payment(Composite):
+            unpaid = State(initial=True)
+            paid = Final(data=total)
+            pay = on(Pay, unpaid.to(paid, when=covers, do=record), unpaid.stay(do=note))
+
+        class parcel(Composite):
+            packing = State(initial=True)
+            sent = Final()
+            ship = on(Ship, packing.to(sent))
+
+    held = State()
+    finished = Final()
+    group = pending | active | held
+
+    begin = on(Pay, pending.to(active), when=in_time, do=record, already=active | finished)
+    hold = on(Ship, (pending | active).to(held, do=note))
+    weigh = on(Loose, held.to(active.history(deep=True, default=active.payment), when=weigh))
+    regions = on(Ship, held.to(active.payment.unpaid, active.parcel.sent))
+    settle = always(held.to(finished), when=is_paid)
+    finish = done(active.to(finished), do=note_done)
+    expire = after(timedelta(days=1), (pending | held).to(finished, do=note_late))
+    wait = after(patience, held.to(pending))
+
+
+class Further(Right):
+    lost = State()
+    lose = on(Ship, Right.held.to(lost))
+
+
+machine: Machine[Order] = Machine(Right, Order(total=1))
+bare: Step[Order] | Refusal = machine.attempt(Pay(amount=1), Meta(now=datetime(2026, 1, 1, tzinfo=UTC)))
+taken: Step[Order] = machine.send(Pay(amount=1))  # already: it is active
+answer: Step[Order] | Refusal = machine.attempt(Ship())
+paid: int = machine.context.paid
+inside: bool = machine.is_in(Right.active.payment) or machine.is_in(Right.pending) or machine.is_in("held")
+chart: Chart[Order] = chart_of(Further)
+begun: Step[Order] = start(chart, Order(total=1))
+moved: Step[Order] | Refusal = step(chart, begun.snapshot, Pay(amount=1, note="x"))
+kept: Snapshot[Order] = taken.snapshot
+again: MutexMachine[Order] = MutexMachine[Order].restore(Right, kept)
