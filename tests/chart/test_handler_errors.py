@@ -181,6 +181,18 @@ def test_several_entry_handlers_go_into_a_tuple() -> None:
             a = State(initial=True, entry=wrong([keep, keep]))
 
 
+@breaking(
+    "expire",
+    "a transition is no function with a name; a delay is a function of its own"
+    " (in a body, its names hide those of the module)",
+)
+def a_handler_hidden_by_a_name_of_the_body() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        keep = on(Pay, a.to(a))
+        expire = after(wrong(keep), a.to(a))  # here
+
+
 @breaking("pay", "gives a handler to one arc and to all of them: give it to each arc, or to all")
 def a_guard_of_one_arc_and_of_all() -> None:
     class Wrong(Lifecycle[Order]):

@@ -43,13 +43,19 @@ TRANSCRIPTS: dict[str, tuple[type[Lifecycle[Any]], Context, list[EventMarker]]] 
     "order": (
         OrderLifecycle,
         Order(total=4200),
-        [Ship(), Pay(amount=100), Pay(amount=4200), Pay(amount=4200), Ship(), Cancel(), Deliver(), Refund(), Pay(amount=1)],
+        [
+            Ship(), Pay(amount=100), Pay(amount=4200), Pay(amount=4200), Ship(), Cancel(), Deliver(), Refund(),
+            Pay(amount=1),
+        ],
     ),
     "order_expired": (OrderLifecycle, Order(), [Elapsed("expire@pending"), Pay(amount=4200)]),
     "checkout": (
         CheckoutLifecycle,
         Cart(id="c1"),
-        [HandOver(), Start(), Decline(), HandOver(), Hold(), Resume(), Dispute(), Resume(), Capture(amount=7), Resume()],
+        [
+            HandOver(), Start(), Decline(), HandOver(), Hold(), Resume(), Dispute(), Resume(), Capture(amount=7),
+            Resume(),
+        ],
     ),
     "incident": (
         IncidentLifecycle,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -26,7 +26,6 @@ from stateward import (
     Meta,
     MutexMachine,
     Refusal,
-    Refused,
     Snapshot,
     State,
     Step,
@@ -136,29 +135,32 @@ class Driver(Generic[C]):
 
     def attempt(self, event: EventMarker, meta: Meta | None = None) -> Step[C] | Refusal:
         """What `attempt` gives; raises what it raises, KeyboardInterrupt and its like included."""
-        given = meta or Meta()
-        if not isinstance(self.machine, ChannelMachine):
-            return self.machine.attempt(event, given)
-        assert self._runner is not None
-        answers: list[Step[C] | Refusal | BaseException] = []
-
-        async def ask(machine: ChannelMachine[C]) -> None:
-            try:
-                answers.append(await machine.attempt(event, given))
-            except BaseException as error:
-                answers.append(error)
-
-        self._runner.run(ask(self.machine))
-        if isinstance(answers[0], BaseException):
-            raise answers[0]
-        return answers[0]
+        if isinstance(self.machine, ChannelMachine):
+            return self._run(self.machine.attempt(event, meta or Meta()))
+        return self.machine.attempt(event, meta or Meta())
 
     def send(self, event: EventMarker, meta: Meta | None = None) -> Step[C]:
-        """As `attempt`, raising Refused."""
-        answer = self.attempt(event, meta)
-        if isinstance(answer, Refusal):
-            raise Refused(answer)
-        return answer
+        """What `send` gives, likewise."""
+        if isinstance(self.machine, ChannelMachine):
+            return self._run(self.machine.send(event, meta or Meta()))
+        return self.machine.send(event, meta or Meta())
+
+    def _run(self, sending: Coroutine[Any, Any, T]) -> T:
+        assert self._runner is not None
+        answers: list[T] = []
+        errors: list[BaseException] = []
+
+        async def ask() -> None:
+            try:
+                answers.append(await sending)
+            except BaseException as error:
+                errors.append(error)
+
+        # An interrupt goes through here; the coroutine is answered when the loop runs again.
+        self._runner.run(ask())
+        if errors:
+            raise errors[0]
+        return answers[0]
 
 
 def beside(function: Callable[..., T], *arguments: Any, **options: Any) -> asyncio.Future[T]:

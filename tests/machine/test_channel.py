@@ -574,8 +574,8 @@ def test_when_the_owner_dies_everybody_is_answered(where: str, caplog: pytest.Lo
             machine.listen(lambda step: dies() if step.snapshot.context.ids[-1] == 1 else None)
         async with machine:
             async with held_up(machine):
-                sends = [asyncio.create_task(machine.send(Add(number))) for number in range(4)]
-                puts = [asyncio.create_task(machine.put(Add(number))) for number in range(4, 7)]
+                sends = [asyncio.create_task(machine.send(Add(number))) for number in range(5)]
+                puts = [asyncio.create_task(machine.put(Add(number))) for number in range(5, 7)]
                 threads = [beside(machine.send_from_thread, Add(number)) for number in range(7, 10)]
                 while running(machine).waiting < 6:
                     await asyncio.sleep(0)
@@ -694,6 +694,56 @@ def test_a_loop_that_is_closed_with_the_owner_in_it_leaves_no_thread_hanging() -
     with pytest.raises(MachineStopped):
         in_thread(machine.send_from_thread, Add(3))
     assert machine.context.ids == (1,)
+
+
+def test_a_loop_that_is_closed_over_its_owner_is_told_from_one_that_runs() -> None:
+    loop = asyncio.new_event_loop()
+    machine = ChannelMachine(TallyLifecycle, Tally())
+    loop.run_until_complete(machine.__aenter__())
+    loop.run_until_complete(machine.send(Add(1)))
+    owner: Any = running(machine).owner
+    owner._log_destroy_pending = False  # it is what is tested
+    loop.close()
+    with pytest.raises(MachineStopped) as caught:
+        in_thread(machine.send_from_thread, Add(2))
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+    async def main() -> None:
+        async with machine:
+            await machine.send(Add(3))
+            del owner_of[0]
+            gc.collect()  # the former owner ends now, and closes nothing but its own channel
+            await machine.send(Add(4))
+
+    owner_of = [owner]
+    del owner
+    run(main)
+    assert machine.context.ids == (1, 3, 4)
+
+
+def test_a_thread_that_comes_in_while_the_machine_is_stopped_is_answered() -> None:
+    class StopsFirst:
+        """A gate at which the stop is always a little faster."""
+
+        def __init__(self, channel: channel._Channel) -> None:
+            self._channel = channel
+
+        def __enter__(self) -> None:
+            self._channel.is_stopping = True
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    async def main() -> None:
+        async with ChannelMachine(TallyLifecycle, Tally()) as machine:
+            gate: Any = StopsFirst(running(machine))
+            running(machine).gate = gate
+            with pytest.raises(MachineStopped):
+                await beside(machine.send_from_thread, Add(1))
+            assert running(machine).threads == {}
+        assert machine.context.ids == ()
+
+    run(main)
 
 
 def test_an_owner_that_is_cancelled_before_it_began_answers_all_the_same() -> None:

@@ -43,7 +43,6 @@ from stateward import (
     MutexMachine,
     Parallel,
     Raise,
-    Snapshot,
     State,
     Step,
     SwapMachine,
@@ -555,6 +554,41 @@ def test_a_signal_at_any_point_where_it_can_be_seen_leaves_the_machine_usable(
     assert min(seen.values()) > 0
 
 
+def opens(trip: Trip, event: Event) -> Actions[Trip]:
+    generators.append("opened")
+    try:
+        yield Note("one")
+        yield Raise(Inner())
+        return trip
+    finally:
+        generators.append("closed")
+
+
+class Opening(Lifecycle[Trip]):
+    a = State(initial=True)
+    b = Final()
+    go = on(Go, a.to(b), do=opens)
+    inner = on(Inner, a.to(b))
+
+
+def test_a_generator_that_an_interrupt_finds_half_way_is_closed_before_the_sender_knows() -> None:
+    def make() -> Machine[Trip]:
+        return Machine(Opening, Trip())
+
+    make().send(Go())
+    count = count_interruptions(lambda: make().send(Go()), everywhere=False)
+    half_way = 0
+    for at in range(1, count - count_interruptions(make, everywhere=False) + 1):
+        machine = make()
+        generators.clear()
+        with traced(Interruption(at, everywhere=False)), pytest.raises(KeyboardInterrupt) as caught:
+            machine.send(Go())
+        assert caught.value.__traceback__ is not None  # whose frames keep alive what nobody has closed
+        assert generators in ([], ["opened", "closed"])
+        half_way += bool(generators)
+    assert half_way > 2
+
+
 @pytest.mark.parametrize("kind", SYNCHRONOUS)
 def test_an_interrupt_before_any_instruction_leaves_no_machine_half_moved(
     kind: type[Machine[Any]] | type[MutexMachine[Any]] | type[SwapMachine[Any]],
@@ -589,8 +623,9 @@ class Storm:
     def strike(self, number: int, frame: FrameType | None) -> None:
         if not self._is_blowing:
             return
-        # Random, so that it does not fall into step with the loop.
-        signal.setitimer(signal.ITIMER_REAL, self._random.uniform(20e-6, 300e-6))
+        # Random, so that it does not fall into step with the loop; and again after a while, since a signal that
+        # comes just before a lock is waited for is seen only when the next one ends the waiting.
+        signal.setitimer(signal.ITIMER_REAL, self._random.uniform(20e-6, 300e-6), 0.01)
         if self.is_armed:
             self.is_armed = False
             self.raised += 1
@@ -600,7 +635,7 @@ class Storm:
     def blowing(self) -> Generator[None]:
         former = signal.signal(signal.SIGALRM, self.strike)
         self._is_blowing = True
-        signal.setitimer(signal.ITIMER_REAL, 1e-4)
+        signal.setitimer(signal.ITIMER_REAL, 1e-4, 0.01)
         try:
             # A coverage tracer with locks of its own would not survive it.
             with traced(None):
@@ -611,12 +646,12 @@ class Storm:
             signal.signal(signal.SIGALRM, former)
 
 
-def send_in_storm(machine: AnyMachine[Tally], storm: Storm, sends: int, first_id: int = 0) -> tuple[int, set[int]]:
-    """Send that many events through a storm; how many returned, and the ids of those that did not."""
+def send_in_storm(machine: AnyMachine[Tally], storm: Storm) -> tuple[int, set[int]]:
+    """Send events through a storm; how many returned, and the ids of those that did not."""
     assert not isinstance(machine, ChannelMachine)
     returned = 0
     unsure: set[int] = set()
-    for number in range(first_id, first_id + sends):
+    for number in range(SENDS):
         has_returned = False
         try:
             storm.is_armed = True
@@ -624,26 +659,19 @@ def send_in_storm(machine: AnyMachine[Tally], storm: Storm, sends: int, first_id
             storm.is_armed = False
             has_returned = True
         except KeyboardInterrupt:
-            pass
-        finally:
-            storm.is_armed = False
-        if has_returned:
-            returned += 1
-        else:
             unsure.add(number)
+        returned += has_returned
     return returned, unsure
 
 
-def check_storm(snapshot: Snapshot[Tally], sent: int, returned: int, unsure: set[int]) -> None:
+def check_storm(ids: tuple[int, ...], returned: int, unsure: set[int]) -> None:
     """Nothing lost, nothing applied twice, order kept: as far as the sender of interrupted events can know."""
-    ids = snapshot.context.ids
-    assert is_consistent(snapshot)
     assert list(ids) == sorted(set(ids))
-    assert set(range(sent)) - set(ids) <= unsure
+    assert set(range(SENDS)) - set(ids) <= unsure
     assert returned <= len(ids) <= returned + len(unsure)
 
 
-# Keeps the tuple of ids short: thousands of sends, in rounds on machines of their own.
+# Keeps the tuple of ids short: many sends, in rounds on machines of their own.
 ROUNDS, SENDS = 200, 250
 
 
@@ -656,14 +684,15 @@ def test_a_storm_of_signals_leaves_no_machine_half_moved_busy_or_locked(
     storm = Storm(seed)
     interrupted = 0
     told: list[Step[Tally]] = []
-    with storm.blowing():
-        for _ in range(ROUNDS):
-            machine = kind(TallyLifecycle, Tally(), listeners=[told.append])
-            returned, unsure = send_in_storm(machine, storm, SENDS)
-            interrupted += len(unsure)
-            check_storm(machine.snapshot(), SENDS, returned, unsure)
-            in_thread(machine.send, Add(SENDS))  # no lock is held, and it is not busy
-            machine.send(Add(SENDS + 1))
+    for _ in range(ROUNDS):
+        machine = kind(TallyLifecycle, Tally(), listeners=[told.append])
+        with storm.blowing():
+            returned, unsure = send_in_storm(machine, storm)
+        interrupted += len(unsure)
+        check_storm(machine.context.ids, returned, unsure)
+        assert is_consistent(machine.snapshot())
+        in_thread(machine.send, Add(SENDS))  # no lock is held, and it is not busy
+        machine.send(Add(SENDS + 1))
     assert interrupted == storm.raised > 10
 
 
@@ -675,48 +704,40 @@ def test_a_storm_of_signals_while_another_thread_sends_loses_nothing(
     print(f"seed {seed}")
     storm = Storm(seed)
     former = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
     try:
-        sys.setswitchinterval(1e-5)
         for _ in range(ROUNDS // 4):
-            machine = kind(TallyLifecycle, Tally())
-            is_over = threading.Event()
-            background: list[int] = []
-
-            def send_beside(
-                machine: MutexMachine[Tally] | SwapMachine[Tally] = machine,
-                is_over: threading.Event = is_over,
-                background: list[int] = background,
-            ) -> None:
-                number = 1_000_000
-                while not is_over.is_set() and len(background) < 10 * SENDS:
-                    machine.send(Add(number))
-                    background.append(number)
-                    number += 1
-
-            beside = threading.Thread(target=send_beside, daemon=True)
-            beside.start()
-            with storm.blowing():
-                returned, unsure = send_in_storm(machine, storm, SENDS)
-            is_over.set()
-            beside.join(PATIENCE_S)
-            assert not beside.is_alive()
-            assert is_consistent(machine.snapshot())
-            ids = machine.context.ids
-            own = tuple(each for each in ids if each < 1_000_000)
-            even = "odd" if len(own) % 2 else "even"
-            position = {each.state: each.position for each in _both_positions()}[even]
-            check_storm(Snapshot(position, Tally(own)), SENDS, returned, unsure)
-            assert [each for each in ids if each >= 1_000_000] == background
+            weather_with_another(kind(TallyLifecycle, Tally()), storm)
     finally:
         sys.setswitchinterval(former)
     assert storm.raised > 5
 
 
-def _both_positions() -> list[Snapshot[Tally]]:
-    machine = Machine(TallyLifecycle, Tally())
-    begun = machine.snapshot()
-    machine.send(Add(0))
-    return [begun, machine.snapshot()]
+def weather_with_another(machine: MutexMachine[Tally] | SwapMachine[Tally], storm: Storm) -> None:
+    """One round: this thread sends in a storm, another one without."""
+    is_over = threading.Event()
+    sent_beside: list[int] = []
+
+    def send_beside() -> None:
+        # CPython 3.11 lets a traced thread spin for ever at a function's start while a signal waits for the
+        # main thread and that one waits for the lock.
+        with traced(None):
+            for number in range(1_000_000, 1_000_000 + 10 * SENDS):
+                if is_over.is_set():
+                    return
+                machine.send(Add(number))
+                sent_beside.append(number)
+
+    beside = threading.Thread(target=send_beside, daemon=True)
+    beside.start()
+    with storm.blowing():
+        returned, unsure = send_in_storm(machine, storm)
+    is_over.set()
+    beside.join(PATIENCE_S)
+    assert not beside.is_alive()
+    assert is_consistent(machine.snapshot())
+    check_storm(tuple(each for each in machine.context.ids if each < 1_000_000), returned, unsure)
+    assert [each for each in machine.context.ids if each >= 1_000_000] == sent_beside
 
 
 def test_a_signal_handler_that_sends_to_the_machine_it_interrupts_is_refused() -> None:
@@ -749,23 +770,20 @@ def test_an_interrupt_while_waiting_for_the_mutex_takes_nothing_and_leaves_nothi
         is_inside.set()
         assert may_go.wait(PATIENCE_S)
 
-    def strikes(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     machine = MutexMachine(TallyLifecycle, Tally())
     end = machine.listen(waits)
     other = threading.Thread(target=machine.send, args=(Add(1),), daemon=True)
     other.start()
     assert is_inside.wait(PATIENCE_S)
     end()
-    former = signal.signal(signal.SIGALRM, strikes)
-    signal.setitimer(signal.ITIMER_REAL, 0.01)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            machine.send(Add(2))
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, former)
+    storm = Storm(0)
+
+    def sends() -> None:
+        storm.is_armed = True
+        machine.send(Add(2))
+
+    with storm.blowing(), pytest.raises(KeyboardInterrupt):
+        sends()
     may_go.set()
     other.join(PATIENCE_S)
     assert machine.context.ids == (1,)

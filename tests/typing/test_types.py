@@ -85,7 +85,7 @@ def test_building_the_class_tells_what_it_is_said_to() -> None:
     lines = (HERE / "wrong.py").read_text().splitlines()
     planted = [
         name
-        for name, function in inspect.getmembers(module, inspect.isfunction)
+        for name, _ in inspect.getmembers(module, inspect.isfunction)
         if any(line.startswith(f"def {name}() -> None:") for line in lines)
     ]
     assert len(planted) == len(marked("building"))

@@ -86,6 +86,9 @@ class AnyArc(ArcMark):
         self.internal = internal
         self.origin = origin()
 
+    def __repr__(self) -> str:
+        return "an arc"
+
 
 class FreeArc(AnyArc):
     """An arc without handlers of its own; fits any event and context."""
@@ -265,6 +268,9 @@ class Transition(TransitionMark):
         self.already = already
         self.name = name
         self.origin = origin()
+
+    def __repr__(self) -> str:
+        return "a transition"
 
 
 def on(

@@ -9,6 +9,7 @@ from functools import partial
 from types import MethodType
 from typing import Any, Literal, TypeVar
 
+from stateward.chart.body import StateMark, TransitionMark
 from stateward.chart.scope import Scope, Unresolved
 from stateward.chart.values import ContextMarker, EffectMarker, EventMarker, Meta, Raise
 from stateward.errors import DefinitionError
@@ -60,8 +61,12 @@ def handler(function: Callable[..., Any] | Handler, role: HandlerRole) -> Handle
         return function
     name = getattr(function, "__qualname__", None)
     if not callable(function) or name is None or isinstance(function, partial):
-        several = " (several go into a tuple)" if isinstance(function, (list, set, frozenset)) else ""
-        msg = f"{function!r} is no function with a name; {_A[role]} is a function of its own{several}"
+        hint = ""
+        if isinstance(function, (list, set, frozenset)):
+            hint = " (several go into a tuple)"
+        elif isinstance(function, (StateMark, TransitionMark)):
+            hint = " (in a body, its names hide those of the module)"
+        msg = f"{function!r} is no function with a name; {_A[role]} is a function of its own{hint}"
         raise DefinitionError(msg)
     import inspect  # noqa: PLC0415 - a tenth of the import budget, for who declares a lifecycle
 

@@ -132,10 +132,14 @@ def _of_references(state: StateDraft, states: _States) -> Iterator[_Problem]:
     for what, paths in (("initial", state.initial), ("history default", state.default)):
         for path in paths:
             if path not in states:
-                yield state.path, f"has the {what} {path}, which is no state of this lifecycle", state.origin
+                yield (
+                    state.path or TOP_LEVEL,
+                    f"has the {what} {path}, which is no state of this lifecycle",
+                    state.origin,
+                )
                 return
             if not is_within(path, inside):
-                yield state.path, f"has the {what} {path}, which is not inside {inside}", state.origin
+                yield state.path or TOP_LEVEL, f"has the {what} {path}, which is not inside {inside}", state.origin
         yield from _of_togetherness(state.path or TOP_LEVEL, paths, states, state.origin)
     if state.kind.is_history and not state.default:
         yield state.path, "is a history without a default", state.origin

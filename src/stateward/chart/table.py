@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from stateward.chart.build import build
 from stateward.chart.draft import ChartDraft, StateDraft, TransitionDraft
@@ -28,12 +28,11 @@ def from_table(
     version: int,
 ) -> Chart[C]:
     """Behind `Chart.from_table`, which says what it takes."""
+    for option, given in (("initial", (initial,)), ("final", final)):
+        _check_paths(option, given, kind)
     root = StateDraft(path="", kind=StateKind.COMPOSITE, initial=(initial,) if "." not in initial else ())
     states: dict[str, StateDraft] = {"": root}
     transitions: list[TransitionDraft] = []
-    if isinstance(final, str):
-        problem = f"{final!r} is no tuple: final=({final!r},)"
-        raise DefinitionError(problem, lifecycle=kind, subject="final")
     # The initial state stands first, then the order in which the rows name them.
     _place(initial, states, final)
     for number, row in enumerate(rows, start=1):
@@ -48,6 +47,17 @@ def from_table(
         if state.children and not state.initial:
             state.initial = (state.children[0].path,)
     return build(ChartDraft(kind, version, context, root, transitions), stacklevel=4)
+
+
+def _check_paths(option: str, given: object, kind: str) -> None:
+    try:
+        if isinstance(given, str):
+            problem = f"{given!r} is no tuple: {option}=({given!r},)"
+            raise DefinitionError(problem)
+        for state in cast("Iterable[object]", given):
+            _path(state)
+    except DefinitionError as error:
+        raise DefinitionError(error.problem, lifecycle=kind, subject=option) from None
 
 
 def _transition(row: tuple[Any, ...], number: int, kind: str) -> TransitionDraft:
@@ -94,7 +104,7 @@ def _place(path: str, states: dict[str, StateDraft], final: tuple[str, ...], ori
         return
     parent = path.rpartition(".")[0]
     _place(parent, states, final, origin)
-    if parent:
+    if parent and parent not in final:  # a final one that is to hold another is told by the rules
         states[parent].kind = StateKind.COMPOSITE
     kind = StateKind.FINAL if path in final else StateKind.ATOMIC
     states[path] = StateDraft(path=path, kind=kind, origin=origin)

@@ -136,19 +136,18 @@ def advance(  # noqa: C901, PLR0912 - the hot path, kept in one frame: a call co
         only = node.only
         if only is not None:
             try:
-                result = only.call(context, event)
+                result = given = only.call(context, event)
             except Exception as error:
                 raise failed(snapshot, event, only.handler, f"raised {error!r}") from error
-            effects: tuple[EffectMarker, ...] = ()
-            if type(result) is GeneratorType:
-                drained = drain(snapshot, event, only.handler, cast("Generator[Any, None, Any]", result))
-                if drained.raised:
-                    return Macrostep(snapshot, event, meta).handle_from(node, drained)
-                result, effects = drained.context, tuple(drained.effects)
             if type(result) is type(context):
-                target = Snapshot(node.target, result)
-                return Step(node.microsteps, target, effects, node.timers_set, node.timers_cancelled)
-            return Macrostep(snapshot, event, meta).handle_from(node, Drained(result, list(effects), []))
+                return Step(node.microsteps, Snapshot(node.target, result), (), node.timers_set, node.timers_cancelled)
+            if type(result) is GeneratorType:
+                result, effects, raised = drain(snapshot, event, only.handler, given)
+                if type(result) is type(context) and not raised:
+                    target = Snapshot(node.target, result)
+                    return Step(node.microsteps, target, tuple(effects), node.timers_set, node.timers_cancelled)
+                result = Drained(result, effects, raised)
+            return Macrostep(snapshot, event, meta).handle_from(node, result)
     elif type(node) is Nothing and node.refusal is not None:
         return node.refusal
     return Macrostep(snapshot, event, meta).handle_from(node)
@@ -195,33 +194,36 @@ class Drained(msgspec.Struct):
 
 def drain(
     snapshot: Snapshot[Any], event: EventMarker, handler: Handler, generator: Generator[Any, None, Any]
-) -> Drained:
+) -> tuple[Any, list[Any], list[EventMarker]]:
     """Run a generator action to its end; what it yields is of a closed set: effects and Raise.
+
+    Returns:
+        What it returned, the effects, and the events that it raised.
 
     Raises:
         ActionFailed: it raised, yielded a stranger, or did not end.
     """
-    effects: list[EffectMarker] = []
+    effects: list[Any] = []
     raised: list[EventMarker] = []
+    problem: str | None = None
     try:
-        for _ in range(YIELD_LIMIT):
-            try:
-                item: object = next(generator)
-            except StopIteration as end:
-                return Drained(end.value, effects, raised)
-            except Exception as error:
-                raise failed(snapshot, event, handler, f"raised {error!r}") from error
+        # A loop with a bound, and the generator's own return value at its end.
+        while len(effects) + len(raised) < YIELD_LIMIT:
+            item: object = next(generator)
             if type(item) in _vetted:
-                effects.append(cast("EffectMarker", item))
+                effects.append(item)
             elif isinstance(item, Raise) and isinstance(item.event, EventMarker):
                 raised.append(item.event)
+            elif problem := _vet(item):
+                break
             else:
-                if problem := _vet(item):
-                    raise failed(snapshot, event, handler, problem)
-                effects.append(cast("EffectMarker", item))
-    finally:
-        generator.close()
-    raise failed(snapshot, event, handler, f"yielded more than {YIELD_LIMIT} times")
+                effects.append(item)
+    except StopIteration as end:
+        return end.value, effects, raised
+    except Exception as error:
+        raise failed(snapshot, event, handler, f"raised {error!r}") from error
+    generator.close()
+    raise failed(snapshot, event, handler, problem or f"yielded more than {YIELD_LIMIT} times")
 
 
 def _vet(item: object) -> str | None:
@@ -415,7 +417,8 @@ class Macrostep:
     def _absorb(self, handler: Handler, result: Any) -> None:
         """Take in what an action returned: the new context, or a generator that yields effects and returns it."""
         if isinstance(result, Generator):
-            result = drain(self._before, self._event, handler, cast("Generator[Any, None, Any]", result))
+            generator = cast("Generator[Any, None, Any]", result)
+            result = Drained(*drain(self._before, self._event, handler, generator))
         if type(result) is Drained:
             self._effects += result.effects
             self._queue += result.raised

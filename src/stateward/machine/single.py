@@ -93,11 +93,16 @@ class MachineBase(Generic[C]):
         """Set up what a subclass adds, where `__init__` does not run."""
 
     @property
-    def started(self) -> Step[C] | None:
-        """The Step of its start, with the effects and timers that it asked for; None for a restored machine."""
-        if self._origin is None or isinstance(self._origin, Step):
-            return cast("Step[C] | None", self._origin)
-        return start(self.chart, self._origin)
+    def started(self) -> Step[C]:
+        """The Step of its start, with the effects and timers that it asked for.
+
+        Raises:
+            LookupError: the machine was restored from a snapshot; its start is not known.
+        """
+        if self._origin is None:
+            message = f"{self!r} was restored from a snapshot, which does not tell how it started"
+            raise LookupError(message)
+        return cast("Step[C]", self._origin) if isinstance(self._origin, Step) else start(self.chart, self._origin)
 
     @property
     def chart(self) -> Chart[C]:
