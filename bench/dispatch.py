@@ -51,12 +51,8 @@ def _crossover(effort: Effort) -> str:
             {_DICT: _run(*_dict(size), effort), _LINEAR: _run(*_linear(size), effort)}, _DICT, effort.rounds
         )
         if figures[_LINEAR].ratio > 1:
-            ahead = (
-                f"ahead of the dict up to {size - 1} entries"
-                if size > 1
-                else "nowhere ahead of the dict, not even with one"
-            )
-            return f"The linear table is {ahead}; a search looks through half of them on average."
+            ahead = f"with fewer than {size} entries" if size > 1 else "nowhere, not even with one entry"
+            return f"The linear table is ahead of the dict {ahead}; a search looks through half of them on average."
     return f"The linear table is ahead of the dict with up to {_SMALL[-1]} entries at least."
 
 

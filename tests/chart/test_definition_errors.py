@@ -474,7 +474,7 @@ def a_composite_joined_with_what_is_none() -> None:
 def no_target() -> None:
     class Wrong(Lifecycle[Order]):
         a = State(initial=True)
-        pay = on(Pay, a.to())  # here
+        pay = on(Pay, wrong(a).to())  # here
 
 
 @breaking("active.a", "has an arc to() without a target: a transition that leads nowhere is stay()")
@@ -482,7 +482,7 @@ def no_target_in_a_nested_body() -> None:
     class Wrong(Lifecycle[Order]):
         class active(Composite):
             a = State(initial=True)
-            pay = on(Pay, a.to())  # here
+            pay = on(Pay, wrong(a).to())  # here
 
 
 @breaking("active", "has an arc to() without a target: a transition that leads nowhere is stay()")
@@ -491,7 +491,7 @@ def no_target_of_a_composite() -> None:
         class active(Composite):
             a = State(initial=True)
 
-        pay = on(Pay, active.to())  # here
+        pay = on(Pay, wrong(active).to())  # here
 
 
 @breaking("pay", "has no arc: say from where to where, pending.to(paid)")

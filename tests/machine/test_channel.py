@@ -701,24 +701,37 @@ def test_a_loop_that_is_closed_over_its_owner_is_told_from_one_that_runs() -> No
     machine = ChannelMachine(TallyLifecycle, Tally())
     loop.run_until_complete(machine.__aenter__())
     loop.run_until_complete(machine.send(Add(1)))
-    owner: Any = running(machine).owner
-    owner._log_destroy_pending = False  # it is what is tested
+    former = running(machine)
+    owner: Any = former.owner
+    owner._log_destroy_pending = False  # asyncio would tell of what is tested here
+    answers: list[BaseException] = []
+
+    def sends() -> None:
+        try:
+            machine.send_from_thread(Add(2))
+        except BaseException as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=sends, daemon=True)
+    thread.start()
+    spin_until(lambda: len(former.threads) == 1)
     loop.close()
     with pytest.raises(MachineStopped) as caught:
-        in_thread(machine.send_from_thread, Add(2))
+        in_thread(machine.send_from_thread, Add(3))
     assert isinstance(caught.value.__cause__, RuntimeError)
 
     async def main() -> None:
         async with machine:
-            await machine.send(Add(3))
-            del owner_of[0]
-            gc.collect()  # the former owner ends now, and closes nothing but its own channel
             await machine.send(Add(4))
+            # The former owner ends when nobody holds it any more; it answers whoever waits for it, and no others.
+            with pytest.raises(RuntimeError, match="Event loop is closed"):
+                owner.get_coro().close()
+            thread.join(PATIENCE_S)
+            assert [type(each) for each in answers] == [MachineStopped]
+            await machine.send(Add(5))
 
-    owner_of = [owner]
-    del owner
     run(main)
-    assert machine.context.ids == (1, 3, 4)
+    assert machine.context.ids == (1, 4, 5)
 
 
 def test_a_thread_that_comes_in_while_the_machine_is_stopped_is_answered() -> None:

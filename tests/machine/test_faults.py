@@ -14,10 +14,11 @@ import random
 import signal
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
+from itertools import count
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, TypeVar, cast
@@ -32,6 +33,7 @@ from stateward import (
     Chart,
     Composite,
     Context,
+    ContextMarker,
     Done,
     Effect,
     Elapsed,
@@ -66,7 +68,13 @@ from tests.machine.driving import (
     is_consistent,
 )
 
+C = TypeVar("C", bound=ContextMarker)
 F = TypeVar("F", bound=Callable[..., Any])
+M = TypeVar("M")
+
+SynchronousMachine = Machine[C] | MutexMachine[C] | SwapMachine[C]
+Synchronous = type[Machine[Any]] | type[MutexMachine[Any]] | type[SwapMachine[Any]]
+SYNCHRONOUS: list[Synchronous] = [Machine, MutexMachine, SwapMachine]
 
 # The lifecycle: every place that a handler can stand in, and events that run through several microsteps.
 
@@ -457,7 +465,9 @@ def test_a_generator_that_will_not_be_closed_does_not_hang_its_machine(kind: Kin
 
 # Interrupts between any two instructions.
 
-SOURCES = str(Path(stateward.__file__).parent)
+SOURCES = Path(stateward.__file__).parent
+STEERING = (str(SOURCES / "machine"), str(SOURCES / "kernel" / "step.py"))
+"""Where a send is steered; what goes wrong further down comes up through here."""
 
 
 @cache
@@ -469,7 +479,7 @@ def fall_through(code: CodeType) -> dict[int, tuple[str, int]]:
 
 
 class Interruption:
-    """Raises KeyboardInterrupt before one instruction of stateward's own code.
+    """Raises KeyboardInterrupt before one instruction of the code that steers a send.
 
     The interpreter looks for signals when a function begins, behind a call, and at a loop's jump back; these
     points are counted, or all of them with `everywhere`, which is more than can happen.
@@ -482,7 +492,7 @@ class Interruption:
         self._before: dict[FrameType, int] = {}
 
     def __call__(self, frame: FrameType, event: str, _: object) -> Interruption | None:
-        if not frame.f_code.co_filename.startswith(SOURCES):
+        if not frame.f_code.co_filename.startswith(STEERING):
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
@@ -513,36 +523,34 @@ def traced(function: Any) -> Generator[None]:
         sys.settrace(former)
 
 
-def count_interruptions(run: Callable[[], object], *, everywhere: bool) -> int:
-    counting = Interruption(0, everywhere=everywhere)
-    with traced(counting):
-        run()
-    return counting.count
-
-
-SYNCHRONOUS: list[type[Machine[Any]] | type[MutexMachine[Any]] | type[SwapMachine[Any]]] = [
-    Machine, MutexMachine, SwapMachine,
-]  # fmt: skip
+def interruptions(
+    make: Callable[[], M], send: Callable[[M], object], *, everywhere: bool
+) -> Iterator[tuple[M, KeyboardInterrupt]]:
+    """A fresh machine, interrupted at the first point of a send; another one at the second, until one comes through."""
+    send(make())  # so that the tables are warm, and each send passes the same points
+    for at in count(1):
+        for _ in range(2):  # CPython 3.12 and later may trace a function only from its second run on
+            machine = make()
+            try:
+                with traced(Interruption(at, everywhere=everywhere)):
+                    send(machine)
+            except KeyboardInterrupt as error:
+                yield machine, error
+                break
+        else:
+            return
 
 
 @pytest.mark.parametrize("kind", SYNCHRONOUS)
-def test_a_signal_at_any_point_where_it_can_be_seen_leaves_the_machine_usable(
-    kind: type[Machine[Any]] | type[MutexMachine[Any]] | type[SwapMachine[Any]],
-) -> None:
+def test_a_signal_at_any_point_where_it_can_be_seen_leaves_the_machine_usable(kind: Synchronous) -> None:
     told: list[Step[Trip]] = []
 
-    def make() -> Machine[Trip] | MutexMachine[Trip] | SwapMachine[Trip]:
+    def make() -> SynchronousMachine[Trip]:
         return kind(trip_chart(), Trip(), listeners=[told.append])
 
     before, after_it = make().snapshot(), make().send(Go()).snapshot
-    count = count_interruptions(lambda: make().send(Go()), everywhere=False)
-    making = count_interruptions(make, everywhere=False)
-    assert count - making > 100
     seen = {"before": 0, "after": 0}
-    for at in range(1, count - making + 1):
-        machine = make()
-        with traced(Interruption(at, everywhere=False)), pytest.raises(KeyboardInterrupt):
-            machine.send(Go())
+    for machine, _ in interruptions(make, lambda machine: machine.send(Go()), everywhere=False):
         if machine.state == "idle":
             seen["before"] += 1
             assert machine.snapshot() == before
@@ -551,7 +559,24 @@ def test_a_signal_at_any_point_where_it_can_be_seen_leaves_the_machine_usable(
             seen["after"] += 1
             assert machine.snapshot() == after_it
         assert machine.send(Back()).state == "shelf.high"
-    assert min(seen.values()) > 0
+    assert seen["before"] > 100
+    assert seen["after"] > 3
+
+
+@pytest.mark.parametrize("kind", SYNCHRONOUS)
+def test_an_interrupt_before_any_instruction_leaves_no_machine_half_moved(kind: Synchronous) -> None:
+    told: list[Step[Tally]] = []
+    snapshot = kind(TallyLifecycle, Tally((1, 2))).snapshot()
+
+    def make() -> SynchronousMachine[Tally]:
+        return kind.restore(TallyLifecycle, snapshot, listeners=[told.append])
+
+    found = [
+        machine.snapshot() for machine, _ in interruptions(make, lambda machine: machine.send(Add(3)), everywhere=True)
+    ]
+    assert len(found) > 100
+    assert {each.context.ids for each in found} == {(1, 2), (1, 2, 3)}
+    assert all(is_consistent(each) for each in found)
 
 
 def opens(trip: Trip, event: Event) -> Actions[Trip]:
@@ -573,39 +598,15 @@ class Opening(Lifecycle[Trip]):
 
 def test_a_generator_that_an_interrupt_finds_half_way_is_closed_before_the_sender_knows() -> None:
     def make() -> Machine[Trip]:
+        generators.clear()
         return Machine(Opening, Trip())
 
-    make().send(Go())
-    count = count_interruptions(lambda: make().send(Go()), everywhere=False)
     half_way = 0
-    for at in range(1, count - count_interruptions(make, everywhere=False) + 1):
-        machine = make()
-        generators.clear()
-        with traced(Interruption(at, everywhere=False)), pytest.raises(KeyboardInterrupt) as caught:
-            machine.send(Go())
-        assert caught.value.__traceback__ is not None  # whose frames keep alive what nobody has closed
+    for _, error in interruptions(make, lambda machine: machine.send(Go()), everywhere=False):
+        assert error.__traceback__ is not None  # whose frames keep alive what nobody has closed
         assert generators in ([], ["opened", "closed"])
         half_way += bool(generators)
     assert half_way > 2
-
-
-@pytest.mark.parametrize("kind", SYNCHRONOUS)
-def test_an_interrupt_before_any_instruction_leaves_no_machine_half_moved(
-    kind: type[Machine[Any]] | type[MutexMachine[Any]] | type[SwapMachine[Any]],
-) -> None:
-    told: list[Step[Tally]] = []
-    machine = kind(TallyLifecycle, Tally(), listeners=[told.append])
-    machine.send(Add(0))
-    machine.send(Add(1))
-    snapshot = machine.snapshot()
-    count = count_interruptions(lambda: machine.send(Add(2)), everywhere=True)
-    assert count > 100
-    for at in range(1, count + 1):
-        machine = kind.restore(TallyLifecycle, snapshot, listeners=[told.append])
-        with traced(Interruption(at, everywhere=True)), pytest.raises(KeyboardInterrupt):
-            machine.send(Add(2))
-        assert machine.context.ids in ((0, 1), (0, 1, 2))
-        assert is_consistent(machine.snapshot())
 
 
 # Real signals.
@@ -675,9 +676,14 @@ def check_storm(ids: tuple[int, ...], returned: int, unsure: set[int]) -> None:
 ROUNDS, SENDS = 200, 250
 
 
+# A strike while something is being collected is swallowed there, and told as a warning.
+unraisable = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@unraisable
 @pytest.mark.parametrize("kind", SYNCHRONOUS)
 def test_a_storm_of_signals_leaves_no_machine_half_moved_busy_or_locked(
-    kind: type[Machine[Any]] | type[MutexMachine[Any]] | type[SwapMachine[Any]],
+    kind: Synchronous,
 ) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
@@ -693,9 +699,10 @@ def test_a_storm_of_signals_leaves_no_machine_half_moved_busy_or_locked(
         assert is_consistent(machine.snapshot())
         in_thread(machine.send, Add(SENDS))  # no lock is held, and it is not busy
         machine.send(Add(SENDS + 1))
-    assert interrupted == storm.raised > 10
+    assert 10 < interrupted <= storm.raised
 
 
+@unraisable
 @pytest.mark.parametrize("kind", [MutexMachine, SwapMachine])
 def test_a_storm_of_signals_while_another_thread_sends_loses_nothing(
     kind: type[MutexMachine[Any]] | type[SwapMachine[Any]],

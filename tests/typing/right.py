@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from stateward import (
     Actions,
     Chart,
     Composite,
     Context,
+    ContextMarker,
     Done,
     Effect,
     EffectMarker,
@@ -26,6 +28,7 @@ from stateward import (
     Refusal,
     Snapshot,
     State,
+    States,
     Step,
     after,
     always,
@@ -36,6 +39,8 @@ from stateward import (
     start,
     step,
 )
+
+C = TypeVar("C", bound=ContextMarker)
 
 
 class Pay(Event):
@@ -72,6 +77,10 @@ def covers(order: Order, event: Pay) -> bool:
 
 def in_time(order: Order, event: Pay, meta: Meta) -> bool:
     return meta.now is not None
+
+
+def keep(context: C, event: EventMarker) -> C:
+    return context
 
 
 def record(order: Order, event: Pay) -> Actions[Order]:
@@ -144,8 +153,63 @@ class Right(Lifecycle[Order]):
 
 
 class Further(Right):
+    class held(Composite):
+        here = State(initial=True)
+        there = State()
+        go = on(Ship, here.to(there))
+
+    @nested(sla=timedelta(days=2))
+    class active(Right.active):
+        class payment(Right.active.payment):
+            lent = State()
+            lend = on(Loose, Right.active.payment.unpaid.to(lent))
+
     lost = State()
-    lose = on(Ship, Right.held.to(lost))
+    lose = on(Ship, (Right.held | held.there).to(lost), active.payment.lent.to(lost))
+
+
+class Wide(Lifecycle[Order], name="wide"):
+    begun = State(initial=True)
+
+    class group(Composite):
+        one = State(initial=True, name="first")
+        two = State()
+
+    class both(Parallel):
+        left = State()
+        right = State()
+
+    ended = Final()
+    # mypy takes two classes joined in a body for a type, unless it is told otherwise.
+    nests: States = group | both
+    mixed = begun | group
+
+    leave = on(Ship, nests.to(ended), (mixed | both).to(ended, when=is_paid), already=ended)
+    joined = on(Pay, (group | both | begun).to(ended, when=covers, do=record), (group.one | both.left).stay(do=note))
+    inner = on(Loose, group.to(group.two, internal=True, when=weigh, do=note_any), both.stay())
+    back = on(Ship, begun.to(group.history(default=group.two)), begun.to(both.history()), do=note)
+
+
+class Approvable(Lifecycle[C]):
+    drafted = State(initial=True, entry=keep)
+    approved = Final()
+    approve = on(Pay, drafted.to(approved), do=keep)
+
+
+class OrderApproval(Approvable[Order]):
+    rejected = Final()
+    reject = on(Pay, Approvable.drafted.to(rejected, when=covers))
+
+
+approval: Machine[Order] = Machine(OrderApproval, Order(total=1))
+wide: Machine[Order] = Machine(Wide, Order(total=1))
+table: Chart[Order] = Chart.from_table(
+    [("a", Pay, "b", covers, record), ("a", Ship, "b")], kind="Table", context=Order, initial="a", final=("b",)
+)
+copied: Chart[Order] = Chart.from_document(
+    table.to_document(), context=Order, events=table.events, handlers=table.handlers
+)
+path: str = chart_of(Further).path_of(Further.active.payment.lent)
 
 
 machine: Machine[Order] = Machine(Right, Order(total=1))

@@ -98,3 +98,17 @@ def test_the_page_counts_what_the_markers_say() -> None:
     text = DOC.read_text()
     for teller in ("mypy", "basedpyright", "building"):
         assert f"{teller}: {len(marked(teller))}" in text, f"docs/typing.md: {teller} tells {len(marked(teller))}"
+    assert f"holds {len(marked('mypy') | marked('building') | marked('basedpyright'))} planted errors" in text
+
+
+@pytest.mark.parametrize("checker", ["mypy", "basedpyright"])
+def test_what_a_checker_does_not_tell_is_on_the_page_and_told_by_building(checker: str) -> None:
+    said = re.search(rf"- not told by {checker}: ((?:`\w+`[,\s]*)+)", DOC.read_text())
+    assert said is not None
+    lines = (HERE / "wrong.py").read_text().splitlines()
+    around = {line: re.findall(r"^def (\w+)", "\n".join(lines[:line]), re.MULTILINE)[-1] for line in marked("building")}
+    untold = {name for line, name in around.items() if line not in marked(checker)}
+    assert set(re.findall(r"\w+", said[1])) == untold
+    assert marked("mypy") | marked("basedpyright") | marked("building") == marked(checker) | {
+        line for line, name in around.items() if name in untold
+    }

@@ -222,6 +222,94 @@ def event_misspelled() -> None:
         go = on(Pya, a.to(end))  # tell: mypy basedpyright building
 
 
+def event_forgotten() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        end = Final()
+        go = on(a.to(end))  # tell: mypy basedpyright building
+
+
+def arc_forgotten() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        end = Final()
+        go = on(Pay, end)  # tell: mypy basedpyright building
+
+
+def arc_that_is_missing() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        end = Final()
+        go = on(Pay)  # tell: building
+
+
+def target_forgotten() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        end = Final()
+        go = on(Pay, a.to())  # tell: mypy basedpyright building
+
+
+def target_by_name() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        end = Final()
+        go = on(Pay, a.to("end"))  # tell: mypy basedpyright building
+
+
+def group_as_target() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        end = Final()
+        go = on(Pay, a.to(a | end))  # tell: mypy basedpyright building
+
+
+def already_by_name() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        end = Final()
+        go = on(Pay, a.to(end), already="end")  # tell: mypy basedpyright building
+
+
+async def asks(order: Order, event: Pay) -> bool:
+    return True
+
+
+def asynchronous_guard() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        end = Final()
+        go = on(Pay, a.to(end), when=asks)  # tell: mypy basedpyright building
+
+
+def action_of_an_arc_that_returns_another_context() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True)
+        end = Final()
+        go = on(Pay, a.to(end, do=gives_parcel))  # tell: basedpyright building
+
+
+def parcel_of(order: Order, event: Event) -> Parcel:
+    return Parcel(weight=1)
+
+
+def entry_that_returns_another_context() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True, entry=parcel_of)  # tell: building
+        end = Final()
+        go = on(Pay, a.to(end))
+
+
+def no_order(order: Order, event: Event) -> None: ...
+
+
+def entry_that_returns_nothing() -> None:
+    class Wrong(Lifecycle[Order]):
+        a = State(initial=True, entry=no_order)  # tell: mypy basedpyright building
+        end = Final()
+        go = on(Pay, a.to(end))
+
+
 def foreign_state() -> None:
     class Wrong(Lifecycle[Order]):
         a = State(initial=True)

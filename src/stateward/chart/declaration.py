@@ -112,13 +112,19 @@ class _Source:
         raise NotImplementedError
 
     @overload
-    def to(self, *targets: Target, internal: bool = False) -> FreeArc: ...
+    def to(self, target: Target, /, *targets: Target, internal: bool = False) -> FreeArc: ...
     @overload
     def to(
-        self, *targets: Target, when: Guard[C, E], do: Action[C, E] | None = None, internal: bool = False
+        self,
+        target: Target,
+        /,
+        *targets: Target,
+        when: Guard[C, E],
+        do: Action[C, E] | None = None,
+        internal: bool = False,
     ) -> Arc[C, E]: ...
     @overload
-    def to(self, *targets: Target, do: Action[C, E], internal: bool = False) -> Arc[C, E]: ...
+    def to(self, target: Target, /, *targets: Target, do: Action[C, E], internal: bool = False) -> Arc[C, E]: ...
     def to(
         self,
         *targets: Target,
@@ -346,13 +352,19 @@ class Nested(type, StateMark):
         return made
 
     @overload
-    def to(cls, *targets: Target, internal: bool = False) -> FreeArc: ...
+    def to(cls, target: Target, /, *targets: Target, internal: bool = False) -> FreeArc: ...
     @overload
     def to(
-        cls, *targets: Target, when: Guard[C, E], do: Action[C, E] | None = None, internal: bool = False
+        cls,
+        target: Target,
+        /,
+        *targets: Target,
+        when: Guard[C, E],
+        do: Action[C, E] | None = None,
+        internal: bool = False,
     ) -> Arc[C, E]: ...
     @overload
-    def to(cls, *targets: Target, do: Action[C, E], internal: bool = False) -> Arc[C, E]: ...
+    def to(cls, target: Target, /, *targets: Target, do: Action[C, E], internal: bool = False) -> Arc[C, E]: ...
     def to(
         cls,
         *targets: Target,

@@ -18,7 +18,7 @@ import msgspec
 
 from stateward.chart.build import build
 from stateward.chart.draft import AlreadyDraft, ChartDraft, StateDraft, TransitionDraft
-from stateward.chart.fields import describe_class
+from stateward.chart.fields import FieldTypes
 from stateward.chart.handlers import Handler, HandlerRole, handler
 from stateward.chart.nodes import (
     Chart,
@@ -91,11 +91,9 @@ def _handlers(chart: Chart[Any]) -> Iterator[Handler]:
 def to_document(chart: Chart[Any]) -> dict[str, Any]:
     """Behind `Chart.to_document`."""
     names = {each: name for name, each in handlers_of(chart).items()}
-    context, types = describe_class(chart.context_type)
-    events: dict[str, Any] = {}
-    for name, event in sorted(chart.events.items()):
-        events[name], more = describe_class(event)
-        types |= more
+    types = FieldTypes()
+    context = types.of(chart.context_type)
+    events = {name: types.of(event) for name, event in sorted(chart.events.items())}
     root = _state_document(chart, chart.states[0], names)
     return _compact(
         {
@@ -105,7 +103,7 @@ def to_document(chart: Chart[Any]) -> dict[str, Any]:
             "description": chart.description,
             "context": {"name": chart.context_type.__name__, "fields": context},
             "events": events,
-            "types": dict(sorted(types.items())),
+            "types": dict(sorted(types.inside.items())),
             "initial": root["initial"],
             "before": None if chart.before is None else names[chart.before],
             "states": root["states"],
@@ -297,12 +295,12 @@ class _Reader:
         if self._form.context is not None and self._form.context.fields:
             claims.append((self._form.context.name, self._form.context.fields, self._context))
         claims += [(name, fields, self._event(name, name)) for name, fields in self._form.events.items()]
-        for name, fields, given in claims:
-            actual, inside = describe_class(given)
-            pairs = [(fields, actual), *((self._form.types.get(each, {}), found) for each, found in inside.items())]
-            for said, found in pairs:
-                if said and said != found:
-                    raise self._error(f"has the fields {said}, and the class given has {found}", name)
+        types = FieldTypes()
+        found = [(name, fields, types.of(given)) for name, fields, given in claims]
+        found += [(name, fields, types.inside.get(name, fields)) for name, fields in self._form.types.items()]
+        for name, fields, actual in found:
+            if fields and fields != actual:
+                raise self._error(f"has the fields {fields}, and the class given has {actual}", name)
 
     def _state(self, form: _StateForm, parent: str) -> StateDraft:
         path = f"{parent}.{form.name}" if parent else form.name

@@ -21,7 +21,7 @@ from weakref import WeakSet
 from stateward.chart.scope import NOWHERE, Scope, Unresolved
 from stateward.chart.values import ContextMarker, EffectMarker, EventMarker
 
-__all__ = ["FrozenMap", "declare_immutable", "field_names", "find_mutable"]
+__all__ = ["FrozenMap", "declare_immutable", "field_names", "find_mutable", "unwrapped"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -105,7 +105,7 @@ def find_mutable(kind: type, scope: Scope = NOWHERE) -> str | None:
 
 def _find(kind: Any, path: str, scope: Scope, seen: set[Any]) -> str | None:
     """The recursion behind `find_mutable`: unions and containers by their arguments, classes by their fields."""
-    kind = _unwrapped(kind)
+    kind = unwrapped(kind)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Literal or kind is Ellipsis or isinstance(kind, TypeVar):
         return None
@@ -127,8 +127,8 @@ def _find(kind: Any, path: str, scope: Scope, seen: set[Any]) -> str | None:
     return None if issubclass(plain, (*_SCALARS, enum.Enum)) else _find_in_class(plain, path, scope, seen)
 
 
-def _unwrapped(kind: Any) -> Any:
-    """Without Annotated, NewType and type aliases around it."""
+def unwrapped(kind: Any) -> Any:
+    """A type without Annotated, NewType and aliases around it."""
     while True:
         if typing.get_origin(kind) is typing.Annotated:
             kind = typing.get_args(kind)[0]

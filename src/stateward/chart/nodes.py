@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 C = TypeVar("C", bound=ContextMarker)
+C2 = TypeVar("C2", bound=ContextMarker)
+"""That of a chart being made, whatever the class it is made by stands for."""
 
 
 class StateKind(enum.Enum):
@@ -283,10 +285,10 @@ class Chart(Generic[C]):
     def from_document(
         document: Mapping[str, Any],
         *,
-        context: type[C],
+        context: type[C2],
         events: Mapping[str, type[EventMarker]] | None = None,
         handlers: Mapping[str, Callable[..., Any]] | None = None,
-    ) -> Chart[C]:
+    ) -> Chart[C2]:
         """A chart from its JSON document.
 
         Args:
@@ -307,11 +309,11 @@ class Chart(Generic[C]):
         rows: Any,
         *,
         kind: str,
-        context: type[C],
+        context: type[C2],
         initial: str,
         final: tuple[str, ...] = (),
         version: int = 1,
-    ) -> Chart[C]:
+    ) -> Chart[C2]:
         """A flat or dotted chart from rows of (source, event, target[, guard[, action]]).
 
         Args:

@@ -222,6 +222,9 @@ def drain(
         return end.value, effects, raised
     except Exception as error:
         raise failed(snapshot, event, handler, f"raised {error!r}") from error
+    except BaseException:  # an interrupt that found the generator half way
+        generator.close()
+        raise
     generator.close()
     raise failed(snapshot, event, handler, problem or f"yielded more than {YIELD_LIMIT} times")
 
