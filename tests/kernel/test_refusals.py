@@ -227,6 +227,11 @@ def test_what_a_proxy_cannot_see_is_labelled_opaque_and_a_raising_guard_is_told(
     assert [read.name for read in broken.candidates[0].reads] == ["context.total"]
 
 
+def test_what_is_no_event_is_told_as_when_it_is_sent() -> None:
+    with pytest.raises(TypeError, match="is no event"):
+        explain(at("pending").snapshot, "Pay")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def test_a_guard_that_asks_for_the_class_gets_the_real_one_and_changes_nothing() -> None:
     def is_order(order: Order, event: Event) -> bool:
         return isinstance(order, Order) and type(order).__name__ != ""

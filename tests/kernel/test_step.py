@@ -173,6 +173,13 @@ def raises_midway(context: Log, event: Event) -> Any:
     raise KeyError("gone")
 
 
+def clings(context: Log, event: Event) -> Any:
+    try:
+        yield "please"
+    except GeneratorExit:
+        yield Note("x")
+
+
 class Unfrozen(Effect):
     items: list[str]
 
@@ -190,6 +197,7 @@ def yields_mutable(context: Log, event: Event) -> Any:
         (yields_stranger, "yielded 'please'; an action yields effects and Raise"),
         (yields_no_return, "returned None"),
         (yields_for_ever, f"yielded more than {YIELD_LIMIT} times"),
+        (clings, "and when closed raised RuntimeError"),
         (raises_no_event, "raised 'A', which is no event"),
         (raises_midway, r"raised KeyError\('gone'\)"),
         (yields_mutable, "yielded an effect that can be changed"),

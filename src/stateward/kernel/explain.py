@@ -91,7 +91,14 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 def explain(snapshot: Snapshot[C], event: EventMarker, meta: Meta = NO_META) -> Explanation:
-    """Why an event would be accepted or refused. Actions run as in a step, which is thrown away."""
+    """Why an event would be accepted or refused. Actions run as in a step, which is thrown away.
+
+    Raises:
+        TypeError: the event is no event.
+    """
+    if not isinstance(event, EventMarker):
+        message = f"{event!r} is no event: send an instance of an Event class"
+        raise TypeError(message)
     position = snapshot.position
     chart, tables = position.chart, position.tables
     key = event.trigger_key()

@@ -15,7 +15,7 @@ transition in sight, no completion that anybody waits for. It is the same select
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from datetime import timedelta
 from types import GeneratorType
 from typing import Any, TypeVar, cast
@@ -225,7 +225,10 @@ def drain(
     except BaseException:  # an interrupt that found the generator half way
         generator.close()
         raise
-    generator.close()
+    try:
+        generator.close()
+    except Exception as error:
+        raise failed(snapshot, event, handler, f"{problem}, and when closed raised {error!r}") from error
     raise failed(snapshot, event, handler, problem or f"yielded more than {YIELD_LIMIT} times")
 
 
@@ -427,8 +430,8 @@ class Macrostep:
             self._queue += result.raised
             result = result.context
         if type(result) is not type(self._context) and not isinstance(result, self._chart.context_type):
-            if hasattr(result, "close"):
-                result.close()  # a coroutine that nobody will await
+            if isinstance(result, Coroutine):
+                result.close()  # nobody will await it
             wanted = self._chart.context_type.__name__
             raise self._failed(handler, f"returned {result!r}; an action returns the context, {wanted}")
         self._context = result
