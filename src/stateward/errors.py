@@ -20,6 +20,7 @@ __all__ = [
     "Conflict",
     "DefinitionError",
     "DefinitionWarning",
+    "DocumentInvalid",
     "EndlessLoop",
     "LedgerUnavailable",
     "MachineBusy",
@@ -104,6 +105,25 @@ class DefinitionError(CallerError):
     def __str__(self) -> str:
         place = " ".join(part for part in (self.lifecycle, self.subject) if part)
         return f"{place}: {self.problem}" + (f" ({self.origin})" if self.origin else "")
+
+
+class DocumentInvalid(CallerError):
+    """An SCXML document can't be read: it is no XML, breaks the specification, or asks for what is not supported."""
+
+    def __init__(self, problem: str, *, document: str = "", line: int = 0, element: str = "") -> None:
+        self.problem = problem
+        """What is wrong, and what to write instead."""
+        self.document = document
+        """The file, or what the caller named the text."""
+        self.line = line
+        """From 1; 0 where there is no line to name."""
+        self.element = element
+        """The element at fault, `transition` say."""
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        place = f"{self.document or 'document'}:{self.line}" if self.line else self.document or "document"
+        return f"{place}: " + (f"<{self.element}> " if self.element else "") + self.problem
 
 
 class DefinitionWarning(UserWarning):

@@ -14,12 +14,12 @@ from stateward.errors import DefinitionError
 __all__ = ["build"]
 
 
-def build(draft: ChartDraft, *, stacklevel: int = 3) -> Chart[Any]:
+def build(draft: ChartDraft, *, stacklevel: int | None = 3) -> Chart[Any]:
     """Check a draft and compile it.
 
     Args:
         draft: the lifecycle as declared.
-        stacklevel: whose line a warning names, counted from this function.
+        stacklevel: whose line a warning names, counted from this function; None: don't warn.
 
     Raises:
         DefinitionError: the first rule that the draft breaks.
@@ -46,7 +46,8 @@ def build(draft: ChartDraft, *, stacklevel: int = 3) -> Chart[Any]:
         before=draft.before,
         guard_error=draft.guard_error,
     )
-    warn_of_chart(chart, stacklevel=stacklevel + 1)
+    if stacklevel is not None:
+        warn_of_chart(chart, stacklevel=stacklevel + 1)
     return chart
 
 

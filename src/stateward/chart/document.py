@@ -105,6 +105,7 @@ def to_document(chart: Chart[Any]) -> dict[str, Any]:
             "events": events,
             "types": dict(sorted(types.inside.items())),
             "initial": root["initial"],
+            "initial_actions": root.get("initial_actions"),
             "before": None if chart.before is None else names[chart.before],
             "states": root["states"],
             "transitions": [_transition_document(chart, each, names) for each in chart.transitions],
@@ -230,6 +231,7 @@ class _ChartForm(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     events: dict[str, dict[str, str]] = {}
     types: dict[str, dict[str, str]] = {}
     initial: tuple[str, ...]
+    initial_actions: tuple[str, ...] = ()
     before: str | None = None
     states: tuple[_StateForm, ...]
     transitions: tuple[_TransitionForm, ...] = ()
@@ -274,6 +276,7 @@ class _Reader:
             raise self._error(f"has the form {form.stateward}; this version reads {FORMAT}", "document")
         self._check_fields()
         root = StateDraft(path="", kind=StateKind.COMPOSITE, initial=form.initial)
+        root.initial_actions = self._many(form.initial_actions, "initial_actions")
         root.children = [self._state(each, "") for each in form.states]
         return build(
             ChartDraft(

@@ -34,6 +34,7 @@ __all__ = [
     "Program",
     "SetTimer",
     "compute_entry",
+    "make_farewell",
     "make_piece",
     "make_plan",
 ]
@@ -269,6 +270,15 @@ def _make_program(tables: Tables, configuration: int, pieces: Sequence[Piece], e
     cancelled = tuple(name for index in stopped for name, _ in tables.timers[index])
     looks_around = bool(entered & structure.final) or any(isinstance(op, Call) and op.wants_meta for op in ops)
     return Program(microstep, tuple(ops), cancelled, looks_around=looks_around)
+
+
+def make_farewell(tables: Tables, configuration: int) -> Program:
+    """Leaving all that is active for good (`exitInterpreter`): exit handlers run, and no history is recorded."""
+    structure = tables.structure
+    ops = tuple(_exit_ops(structure, configuration, configuration))
+    microstep = Microstep(tuple(structure.states[index].path for index in bits_reversed(configuration)), (), ())
+    cancelled = tuple(name for index in bits_reversed(configuration) for name, _ in tables.timers[index])
+    return Program(microstep, ops, cancelled, looks_around=True)
 
 
 def _exit_ops(structure: Structure, exited: int, active: int) -> Iterator[Op]:

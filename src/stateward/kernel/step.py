@@ -47,6 +47,7 @@ __all__ = [
     "YIELD_LIMIT",
     "accepts",
     "advance",
+    "leave",
     "start",
     "step",
 ]
@@ -151,6 +152,25 @@ def advance(  # noqa: C901, PLR0912 - the hot path, kept in one frame: a call co
     elif type(node) is Nothing and node.refusal is not None:
         return node.refusal
     return Macrostep(snapshot, event, meta).handle_from(node)
+
+
+def leave(snapshot: Snapshot[C], event: EventMarker, meta: Meta = NO_META) -> Step[C]:
+    """Leave every active state for good, running exit handlers from the innermost out: the end of an instance.
+
+    No transition does this: a top-level final state ends a lifecycle without leaving it, so that its entity can be
+    asked where it ended. The step's position is the one that was left, for the same reason.
+
+    Args:
+        snapshot: what is to end.
+        event: what its exit handlers are given, the last event that it handled say.
+        meta: what handlers may know beside it.
+
+    Raises:
+        ActionFailed: an exit handler raised, or returned what it must not.
+    """
+    run = Macrostep(snapshot, event, meta)
+    run.execute(snapshot.position.tables.plan_leave(snapshot.position))
+    return run.close()
 
 
 def accepts(snapshot: Snapshot[C], event: EventMarker, meta: Meta = NO_META) -> bool:
@@ -317,6 +337,11 @@ class Macrostep:
     def complete(self) -> Step[Any]:
         """Go on from a microstep that has been executed."""
         self._rest()
+        return self._step()
+
+    def close(self) -> Step[Any]:
+        """Go no further: what handlers raised reaches nobody."""
+        self._unhandled += self._queue
         return self._step()
 
     def would_step(self) -> bool:

@@ -24,7 +24,7 @@ from stateward.chart.handlers import Handler
 from stateward.chart.nodes import Chart, TimerTrigger, TransitionNode
 from stateward.chart.values import ContextMarker, Done
 from stateward.errors import Refusal, SnapshotInvalid
-from stateward.kernel.pieces import Piece, Plan, compute_entry, make_piece, make_plan
+from stateward.kernel.pieces import Piece, Plan, compute_entry, make_farewell, make_piece, make_plan
 from stateward.kernel.structure import Structure, bits, mask_of
 from stateward.kernel.values import Position
 
@@ -241,12 +241,17 @@ class Tables:
         return piece
 
     def _plan_start(self) -> Plan:
-        """Entering the root's initial state, from nothing."""
+        """Entering the root's initial state, from nothing; the root's initial actions are the content of this arc."""
         structure = self.structure
+        root = structure.states[0]
         nowhere = self.intern(0, (0,) * len(structure.history))
-        start = TransitionNode(-1, "", "", 0, structure.states[0].initial, None)
+        start = TransitionNode(-1, "", "", 0, root.initial, None, actions=root.initial_actions)
         entry = compute_entry(structure, start.targets, 0, nowhere.memory)
         return make_plan(self, nowhere, [Piece(start, 0, entry, {})])
+
+    def plan_leave(self, position: Position) -> Plan:
+        """Leaving every active state, to nowhere: the position stays what it was."""
+        return Plan(make_farewell(self, position.configuration), position)
 
     # Positions.
 

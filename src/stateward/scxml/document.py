@@ -1,0 +1,220 @@
+"""What a document has beside executable content, compiled to handlers: its data, its finals' data, its invocations.
+
+Data are bound by actions as well: those of the whole document by the first action of all, before the initial state
+is entered; with late binding, those within a state by the state's first entry action, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from stateward.chart import Actions, EffectMarker, EventMarker, Meta, Raise
+from stateward.scxml.content import (
+    Failure,
+    Scope,
+    compile_data,
+    compile_value,
+    failure_event,
+    inline_value,
+    param_value,
+)
+from stateward.scxml.context import Data
+from stateward.scxml.datamodel import Datamodel
+from stateward.scxml.run import Run
+from stateward.scxml.values import EvaluationError, MapValue, Value
+from stateward.scxml.xml import Element, canonical, inner_text
+
+__all__ = ["DoneData", "Invocation", "LateData", "Prologue", "data_elements", "result_of"]
+
+Yielded = Iterator[EffectMarker | Raise]
+
+
+class _Datum:
+    """One `<data>`, compiled."""
+
+    __slots__ = ("element", "id", "value")
+
+    def __init__(self, element: Element, datamodel: Datamodel, loaded: str | None) -> None:
+        self.element = element
+        self.id = element.attributes["id"]
+        self.value: Callable[[Run], Value]
+        if element.get("src") is None:
+            self.value = compile_value(element, datamodel)
+        else:
+            self.value = _loaded(element, loaded)
+
+
+def _loaded(element: Element, text: str | None) -> Callable[[Run], Value]:
+    """What a file holds, read when the document was."""
+    if text is not None:
+        value = inline_value(text)
+        return lambda _: value
+
+    def complain(_: Run) -> Value:
+        message = f"src={element.get('src')!r} can't be read"
+        raise EvaluationError(message)
+
+    return complain
+
+
+def data_elements(element: Element) -> list[Element]:
+    """The `<data>` of an element's own datamodel."""
+    datamodel = element.first("datamodel")
+    return [] if datamodel is None else datamodel.all("data")
+
+
+def bind(scope: Scope, data: Sequence[_Datum]) -> Yielded:
+    """Assign data their values in turn; one without a value stays None and raises its error (5.3.3)."""
+    for each in data:
+        try:
+            value = each.value(scope.run)
+        except EvaluationError as error:
+            yield Raise(failure_event(each.element, str(error)))
+        else:
+            scope.run.data = scope.run.data.replace(each.id, value)
+
+
+class Prologue:
+    """The first action of a document: its data are declared and bound, then its script runs (5.3.3, 5.8)."""
+
+    def __init__(self, root: Element, datamodel: Datamodel, sources: dict[Element, str]) -> None:
+        self.root = root
+        self.datamodel = datamodel
+        self.is_late = root.get("binding") == "late"
+        declared = [
+            each
+            for element in root.walk()
+            if element.tag in ("scxml", "state", "parallel")
+            for each in data_elements(element)
+        ]
+        self._declared = [each.attributes["id"] for each in declared]
+        own = data_elements(root)
+        self._own = {each.attributes["id"] for each in own}
+        self._bound = [_Datum(each, datamodel, sources.get(each)) for each in (own if self.is_late else declared)]
+        script = root.first("script")
+        self._script = script
+        self._run_script = None
+        if script is not None:
+            self._run_script = datamodel.script(sources.get(script, inner_text(script)))
+        shown = [*root.all("datamodel"), *root.all("script")]
+        binding = " late" if self.is_late else ""
+        files = "".join(sources[each] for each in (*declared, script) if each is not None and each in sources)
+        self.text = f"{datamodel.name}{binding} {canonical(*shown)}{files}".strip()
+
+    def __call__(self, data: Data, event: EventMarker, meta: Meta) -> Actions[Data]:
+        """The action."""
+        given = data.variables
+        scope = Scope(data, event, meta)
+        try:
+            scope.run.data = MapValue([(name, None) for name in self._declared])
+            for name in given:
+                if name in self._own:
+                    scope.run.data = scope.run.data.replace(name, given[name])
+            yield from bind(scope, [each for each in self._bound if each.id not in given or each.id not in self._own])
+        except EvaluationError as error:
+            yield Raise(failure_event(self.root, str(error)))
+        if self._script is not None and self._run_script is not None:
+            try:
+                self._run_script(scope.run)
+            except EvaluationError as error:
+                yield Raise(failure_event(self._script, str(error)))
+        return scope.data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prologue) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+class LateData:
+    """With late binding, the data of a state, assigned when it is entered for the first time."""
+
+    def __init__(self, state: str, element: Element, datamodel: Datamodel, sources: dict[Element, str]) -> None:
+        self.state = state
+        self.element = element
+        found = data_elements(element)
+        self._data = [_Datum(each, datamodel, sources.get(each)) for each in found]
+        self.text = canonical(*element.all("datamodel")) + "".join(sources.get(each, "") for each in found)
+
+    def __call__(self, data: Data, event: EventMarker, meta: Meta) -> Actions[Data]:
+        """The action."""
+        if self.state in data.bound:
+            return data
+        scope = Scope(data, event, meta)
+        scope.replace(bound=data.bound | {self.state})
+        try:
+            yield from bind(scope, self._data)
+        except EvaluationError as error:
+            yield Raise(failure_event(self.element, str(error)))
+        return scope.data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LateData) and (self.state, self.text) == (other.state, other.text)
+
+    def __hash__(self) -> int:
+        return hash((self.state, self.text))
+
+
+class DoneData:
+    """A final state's `<donedata>`, worked out by its last entry action (5.5).
+
+    What is wrong is an event of its own, raised before the completion's, so it can't wait for the completion to ask.
+    """
+
+    def __init__(self, element: Element, datamodel: Datamodel) -> None:
+        self.element = element
+        self.text = canonical(element)
+        self._params = [(each, param_value(each, datamodel)) for each in element.all("param")]
+        self._content = None if self._params else compile_data(element, datamodel)
+        self._key = (self.text, datamodel.name)
+
+    def __call__(self, data: Data, event: EventMarker, meta: Meta) -> Actions[Data]:
+        """The action."""
+        scope = Scope(data, event, meta)
+        result: Value = None
+        if self._content is not None:
+            try:
+                result = self._content(scope.run)
+            except EvaluationError as error:
+                yield Raise(failure_event(self.element, str(error)))
+        found: list[tuple[Value, Value]] = []
+        for param, value in self._params:
+            # A param without a value is left out, and the others are kept (5.7.2).
+            try:
+                found.append((param.attributes["name"], value(scope.run)))
+            except EvaluationError as error:
+                yield Raise(failure_event(param, str(error)))
+        scope.replace(result=MapValue(found) if found else result)
+        return scope.data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DoneData) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+def result_of(data: Data, _: EventMarker) -> Value:
+    """What a final state gives its completion: what its `<donedata>` came to."""
+    return data.result
+
+
+class Invocation:
+    """An `<invoke>`: kept as it is written. Running it is not supported, which the document is told as an error."""
+
+    def __init__(self, element: Element) -> None:
+        self.element = element
+        self.text = canonical(element)
+
+    def __call__(self, data: Data, _: EventMarker) -> Actions[Data]:
+        """The action."""
+        failure = Failure(failure_event(self.element, "running <invoke> is not supported"))
+        yield Raise(failure.event)
+        return data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Invocation) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)

@@ -1,0 +1,138 @@
+"""What travels in a session: its events, the triggers that wait for them, and what its actions ask of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from stateward.chart import Done, Effect, Event, EventMarker
+from stateward.chart.nodes import Trigger
+from stateward.scxml.ids import id_of
+from stateward.scxml.values import MapValue, RecordValue, Value
+
+__all__ = [
+    "ORIGIN_TYPE",
+    "Cancel",
+    "Descriptors",
+    "Log",
+    "ScxmlEvent",
+    "Send",
+    "error_event",
+    "event_record",
+    "name_of",
+]
+
+ORIGIN_TYPE = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
+"""The type of the SCXML event processor (C.1)."""
+
+
+class ScxmlEvent(Event, frozen=True):
+    """An event of a document, known by its dotted name."""
+
+    name: str
+    data: Value = None
+    kind: Literal["external", "internal", "platform"] = "external"
+    """Where it came from: outside of the session, its own actions, or the processor itself."""
+    sendid: str | None = None
+    origin: str | None = None
+    """Where an answer would be sent to."""
+    origintype: str | None = None
+    invokeid: str | None = None
+
+    def trigger_key(self) -> Any:
+        """Transitions wait for names."""
+        return ScxmlEvent, self.name
+
+    def trigger_label(self) -> str:
+        """Its name."""
+        return self.name
+
+
+class Descriptors(Trigger, msgspec.Struct, frozen=True):
+    """What a transition's `event` says (3.12.1): dotted prefixes, any of which may match, or `*`."""
+
+    texts: tuple[str, ...]
+
+    def matches(self, key: Any) -> bool:
+        """A document's event, or a completion by its name `done.state.id`."""
+        kind, name = key if isinstance(key, tuple) else (None, "")
+        if kind is Done:
+            name = f"done.state.{id_of(name)}"
+        elif kind is not ScxmlEvent:
+            return False
+        return any(_is_match(text, name) for text in self.texts)
+
+    @property
+    def label(self) -> str:
+        """The descriptors as written."""
+        return " ".join(self.texts)
+
+    @property
+    def event_class(self) -> type[EventMarker]:
+        """Any event: a completion may match too."""
+        return Event
+
+
+def _is_match(descriptor: str, name: str) -> bool:
+    """Whether the descriptor's tokens are the first of the name's: `foo` takes `foo.bar`, and not `foobar`."""
+    if descriptor == "*":
+        return True
+    prefix = descriptor.removesuffix("*").removesuffix(".")
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def name_of(event: EventMarker) -> str:
+    """The name under which a document knows an event; empty before the first."""
+    if isinstance(event, ScxmlEvent):
+        return event.name
+    return f"done.state.{id_of(event.state)}" if isinstance(event, Done) else ""
+
+
+def event_record(event: EventMarker) -> Value:
+    """An event as `_event` (5.10.1); None before the first."""
+    if isinstance(event, ScxmlEvent):
+        fields: list[tuple[Value, Value]] = [
+            ("name", event.name),
+            ("type", event.kind),
+            ("sendid", event.sendid),
+            ("origin", event.origin),
+            ("origintype", event.origintype),
+            ("invokeid", event.invokeid),
+            ("data", event.data),
+        ]
+    elif isinstance(event, Done):
+        blank: list[tuple[Value, Value]] = [(name, None) for name in ("sendid", "origin", "origintype", "invokeid")]
+        fields = [("name", name_of(event)), ("type", "platform"), *blank, ("data", event.data)]
+    else:
+        return None
+    return RecordValue("Event", MapValue(fields))
+
+
+def error_event(name: str, reason: str, *, element: str = "", line: int = 0, sendid: str | None = None) -> ScxmlEvent:
+    """The event of an error; its data say which element failed, on which line, and why."""
+    data = MapValue([("reason", reason), ("tagname", element), ("line", line)])
+    return ScxmlEvent(name, data, kind="platform", sendid=sendid)
+
+
+class Send(Effect, frozen=True):
+    """An event to be put into the session's external queue, after a delay."""
+
+    event: ScxmlEvent
+    sendid: str
+    """What `<cancel>` knows it by, given by the document or made up for it."""
+    delay: timedelta = timedelta(0)
+
+
+class Cancel(Effect, frozen=True):
+    """Delayed events of this id are not to be delivered any more."""
+
+    sendid: str
+
+
+class Log(Effect, frozen=True):
+    """What a `<log>` says."""
+
+    label: str
+    value: Value

@@ -1,0 +1,122 @@
+"""Text formatting, bounded: widths and precisions are small, and a field is a name or a number, never an attribute."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from string import Formatter
+from typing import Any
+
+from stateward.scxml.run import Run
+from stateward.scxml.values import Compound, EvaluationError, MapValue, TupleValue, Value
+
+__all__ = ["format_text", "format_value", "percent", "text_of"]
+
+WIDTH_LIMIT = 1000
+"""The largest width or precision of a format."""
+
+_NUMBER = re.compile(r"\d+")
+_PERCENT = re.compile(
+    r"%(?:\((?P<name>[^()]*)\))?[-#0 +]*(?P<width>\d*)(?:\.(?P<precision>\d*))?(?P<kind>.)?", re.DOTALL
+)
+_KINDS = frozenset("diouxXeEfFgGcrsa%")
+
+
+def text_of(run: Run, value: Value) -> str:
+    """`str(value)`."""
+    if isinstance(value, Compound):
+        run.spend(value.size)
+    text = str(value)
+    run.spend_making(len(text))
+    return text
+
+
+def format_value(run: Run, value: Value, spec: str, conversion: str | None = None) -> str:
+    """`format(value, spec)`, with `!r`, `!s` or `!a` applied before.
+
+    Raises:
+        EvaluationError: a width or precision is too large, or the spec is not one for the value.
+    """
+    if len(spec) > 32 or any(int(number) > WIDTH_LIMIT for number in _NUMBER.findall(spec)):
+        message = f"the format {spec[:32]!r} asks for more than {WIDTH_LIMIT} characters"
+        raise EvaluationError(message)
+    if conversion is not None and conversion not in ("r", "s", "a"):
+        message = f"!{conversion} is no conversion"
+        raise EvaluationError(message)
+    shown: Any = value
+    if conversion in ("r", "a"):
+        if isinstance(value, Compound):
+            run.spend(value.size)
+        shown = repr(value) if conversion == "r" else ascii(value)
+    elif conversion == "s" or isinstance(value, Compound) or value is None:
+        shown = text_of(run, value)
+    text = format(shown, spec)
+    run.spend_making(len(text))
+    return text
+
+
+def format_text(run: Run, template: str, positional: Sequence[Value], named: Mapping[str, Value]) -> str:
+    """`template.format(*positional, **named)`.
+
+    Raises:
+        EvaluationError: a field is more than a name or number, is missing, or its spec is not allowed.
+    """
+    parts: list[str] = []
+    length = following = 0
+    for literal, field, spec, conversion in Formatter().parse(template):
+        run.spend(1)
+        parts.append(literal)
+        length += len(literal)
+        if field is not None:
+            if not field:
+                field, following = str(following), following + 1
+            if "{" in (spec or "") or not (field.isdecimal() or field.isidentifier()):
+                message = f"{{{field}}} is no field: a name or a number, and a format without fields of its own"
+                raise EvaluationError(message)
+            if field.isdecimal():
+                value = positional[int(field)]
+            elif field in named:
+                value = named[field]
+            else:
+                message = f"the field {field} has no value"
+                raise EvaluationError(message)
+            parts.append(format_value(run, value, spec or "", conversion or None))
+            length += len(parts[-1])
+        run.spend_making(length)
+    return "".join(parts)
+
+
+def percent(run: Run, template: str, given: Value) -> str:
+    """`template % given`.
+
+    Raises:
+        EvaluationError: a width or precision is too large or given by `*`, or the values don't fit.
+    """
+    for found in _PERCENT.finditer(template):
+        run.spend(1)
+        if found["kind"] not in _KINDS:
+            message = f"{found[0]!r} is no format"
+            raise EvaluationError(message)
+        if any(int(found[part] or 0) > WIDTH_LIMIT for part in ("width", "precision")):
+            message = f"the format {found[0][:32]!r} asks for more than {WIDTH_LIMIT} characters"
+            raise EvaluationError(message)
+    arguments: Any
+    if isinstance(given, TupleValue):
+        arguments = tuple(_shown(run, each) for each in given.items)
+    elif isinstance(given, MapValue):
+        arguments = {key: _shown(run, each) for key, each in given.items.items()}
+    else:
+        arguments = (_shown(run, given),)
+    # What one format can make of one value: the value's own text, or the width; all of them can be named again.
+    widest = max((len(str(each)) for each in _values(arguments)), default=0) + 2 * WIDTH_LIMIT
+    run.spend_making(len(template) + template.count("%") * widest)
+    text: str = template % arguments
+    return text
+
+
+def _shown(run: Run, value: Value) -> Any:
+    return text_of(run, value) if isinstance(value, Compound) else value
+
+
+def _values(arguments: Any) -> Any:
+    return arguments.values() if isinstance(arguments, dict) else arguments

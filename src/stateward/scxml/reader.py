@@ -1,0 +1,303 @@
+"""From a document to a chart: the same nodes, rules and digest as those of a lifecycle declared in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from stateward.chart import Chart, EventMarker, Handler
+from stateward.chart.build import build
+from stateward.chart.draft import ChartDraft, StateDraft, TransitionDraft
+from stateward.chart.nodes import StateKind
+from stateward.chart.rules import is_within
+from stateward.errors import DefinitionError, DocumentInvalid
+from stateward.scxml.content import Block, Condition, Failure
+from stateward.scxml.context import Data
+from stateward.scxml.datamodel import Datamodel
+from stateward.scxml.document import DoneData, Invocation, LateData, Prologue, data_elements, result_of
+from stateward.scxml.ids import name_for
+from stateward.scxml.messages import Descriptors, error_event
+from stateward.scxml.null import NullDatamodel
+from stateward.scxml.python import PythonDatamodel
+from stateward.scxml.schema import check
+from stateward.scxml.xml import BYTES_LIMIT, Element, parse
+
+__all__ = ["DEFAULT_NAME", "read", "read_file"]
+
+DEFAULT_NAME = "scxml"
+"""The kind of a chart whose document has no name."""
+_DATAMODELS: dict[str, Datamodel] = {each.name: each for each in (NullDatamodel(), PythonDatamodel())}
+_STATES = ("state", "parallel", "final", "history")
+
+Load = Callable[[str], str]
+"""What a `src` stands for; a LookupError or OSError if that can't be read."""
+
+
+def read(text: str | bytes, *, document: str = "", load: Load | None = None) -> Chart[Data]:
+    """A chart from the text of a document.
+
+    Args:
+        text: the document.
+        document: what errors call it.
+        load: gives the text of a `src` of `<data>` or `<script>`; without it, none can be read.
+
+    Raises:
+        DocumentInvalid: it is no valid document, with the line and the element at fault.
+    """
+    root = parse(text, document)
+    check(root, document)
+    return _Reader(root, document, load).read()
+
+
+def read_file(path: str | Path) -> Chart[Data]:
+    """A chart from a file. What its `src` name is read from files beside it or below, and from nowhere else.
+
+    Raises:
+        DocumentInvalid: it is no valid document, with the line and the element at fault.
+        OSError: the file can't be read.
+    """
+    path = Path(path)
+    return read(_content_of(path), document=str(path), load=lambda src: _load_beside(path.parent, src))
+
+
+def _content_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(BYTES_LIMIT + 1)
+
+
+def _load_beside(folder: Path, src: str) -> str:
+    name = src.removeprefix("file:")
+    found = (folder / name).resolve()
+    if not found.is_relative_to(folder.resolve()):
+        message = f"{src} lies outside of the document's folder"
+        raise LookupError(message)
+    return _content_of(found).decode()
+
+
+class _Reader:
+    """A document on its way to a draft."""
+
+    def __init__(self, root: Element, document: str, load: Load | None) -> None:
+        self._root = root
+        self._document = document
+        self._load = load
+        self._paths: dict[str, str] = {}
+        self._names: dict[Element, str] = {}
+        self._sources: dict[Element, str] = {}
+        self._datamodel = self._datamodel_of(root)
+
+    def read(self) -> Chart[Data]:
+        root = self._root
+        self._name_states()
+        self._load_sources()
+        self._check_data()
+        prologue = Prologue(root, self._datamodel, self._sources)
+        top = StateDraft(path="", kind=StateKind.COMPOSITE, origin=self._origin(root))
+        top.children = [self._state(each, "") for each in root.all(*_STATES)]
+        if not top.children:
+            raise self._error("holds no state", root)
+        top.initial = self._references(root, "initial") or (top.children[0].path,)
+        top.initial_actions = (Handler(prologue.text, prologue, wants_meta=True),)
+        draft = ChartDraft(
+            kind=root.get("name") or DEFAULT_NAME,
+            version=1,
+            context_type=Data,
+            root=top,
+            transitions=[self._transition(each, source) for each, source in self._transitions()],
+            guard_error=_guard_error,
+        )
+        try:
+            return build(draft, stacklevel=None)
+        except DefinitionError as error:
+            raise self._of_definition(error) from None
+
+    # States.
+
+    def _name_states(self) -> None:
+        """Give every state its path; those without an id get one that no other has."""
+        states = [each for each in self._root.walk() if each.tag in _STATES]
+        taken = {each.attributes["id"]: each for each in reversed(states) if each.get("id") is not None}
+        number = 0
+        for each in states:
+            state_id = each.get("id")
+            if state_id is None:
+                while state_id is None or state_id in taken:
+                    number += 1
+                    state_id = f"state{number}"
+            elif taken[state_id] is not each:
+                raise self._error(
+                    f"has the id {state_id}, as <{taken[state_id].tag}> on line {taken[state_id].line}", each
+                )
+            elif not state_id.strip():
+                raise self._error("has an empty id", each)
+            self._names[each] = state_id
+        self._place(self._root, "")
+
+    def _place(self, element: Element, parent: str) -> None:
+        for each in element.all(*_STATES):
+            name = name_for(self._names[each])
+            path = f"{parent}.{name}" if parent else name
+            self._paths[self._names[each]] = path
+            self._place(each, path)
+
+    def _state(self, element: Element, parent: str) -> StateDraft:
+        path = self._paths[self._names[element]]
+        children = element.all(*_STATES)
+        state = StateDraft(path=path, kind=_kind_of(element), origin=self._origin(element))
+        state.children = [self._state(each, path) for each in children]
+        state.entry = self._entry(element, path)
+        state.exit = tuple(self._block(each) for each in element.all("onexit") if each.elements)
+        if element.first("donedata") is not None:
+            state.data = Handler("donedata", result_of)
+        if state.kind is StateKind.COMPOSITE:
+            self._set_initial(element, state)
+        elif element.get("initial") is not None:
+            raise self._error("has an initial state and no states", element)
+        if state.kind.is_history:
+            self._set_default(element, state, parent)
+        return state
+
+    def _entry(self, element: Element, path: str) -> tuple[Handler, ...]:
+        """Late data first, then the entry blocks, then what comes after them."""
+        found: list[Handler] = []
+        if self._root.get("binding") == "late" and data_elements(element):
+            late = LateData(path, element, self._datamodel, self._sources)
+            found.append(Handler(late.text, late, wants_meta=True))
+        found += [self._block(each) for each in element.all("onentry") if each.elements]
+        for each in element.all("donedata"):
+            done = DoneData(each, self._datamodel)
+            found.append(Handler(done.text, done, wants_meta=True))
+        for each in element.all("invoke"):
+            invocation = Invocation(each)
+            found.append(Handler(invocation.text, invocation))
+        return tuple(found)
+
+    def _set_initial(self, element: Element, state: StateDraft) -> None:
+        initial = element.first("initial")
+        if initial is not None:
+            [transition] = initial.all("transition")
+            state.initial = self._references(transition, "target")
+            state.initial_actions = self._actions(transition)
+        else:
+            state.initial = self._references(element, "initial")
+        if not state.initial:
+            state.initial = (next(each.path for each in state.children if not each.kind.is_history),)
+
+    def _set_default(self, element: Element, state: StateDraft, parent: str) -> None:
+        if not parent:
+            raise self._error("stands in no state that could be left", element)
+        for each in element.all("transition"):
+            state.default = self._references(each, "target")
+            state.default_actions = self._actions(each)
+
+    # Transitions.
+
+    def _transitions(self) -> list[tuple[Element, Element]]:
+        """All transitions with their sources, in document order."""
+        return [
+            (transition, state)
+            for state in self._root.walk()
+            if state.tag in ("state", "parallel")
+            for transition in state.all("transition")
+        ]
+
+    def _transition(self, element: Element, state: Element) -> TransitionDraft:
+        event, cond = element.get("event"), element.get("cond")
+        targets = self._references(element, "target")
+        if event is None and cond is None and not targets:
+            raise self._error("has neither event nor cond nor target", element)
+        source = self._paths[self._names[state]]
+        # An internal transition of a state that is not compound, or to a target outside, is external (3.13).
+        is_internal = (
+            element.get("type") == "internal"
+            and _kind_of(state) is StateKind.COMPOSITE
+            and bool(targets)
+            and all(is_within(target, source) for target in targets)
+        )
+        guard = None if cond is None else Condition(element, cond, self._datamodel)
+        texts = () if event is None else tuple(event.split())
+        return TransitionDraft(
+            name=" ".join(texts) or "always",
+            source=source,
+            targets=targets,
+            trigger=None if event is None else Descriptors(texts),
+            guard=None if guard is None else Handler(guard.text, guard, wants_meta=True),
+            actions=self._actions(element),
+            internal=is_internal,
+            origin=self._origin(element),
+        )
+
+    def _references(self, element: Element, attribute: str) -> tuple[str, ...]:
+        ids = (element.get(attribute) or "").split()
+        for each in ids:
+            if each not in self._paths:
+                raise self._error(f"has {attribute}={each!r}, which is no state's id", element)
+        return tuple(self._paths[each] for each in ids)
+
+    def _actions(self, element: Element) -> tuple[Handler, ...]:
+        return (self._block(element),) if element.elements else ()
+
+    def _block(self, element: Element) -> Handler:
+        block = Block(element, self._datamodel, self._sources)
+        return Handler(block.text, block, wants_meta=True)
+
+    # The rest.
+
+    def _datamodel_of(self, root: Element) -> Datamodel:
+        name = root.get("datamodel") or PythonDatamodel.name
+        if name not in _DATAMODELS:
+            raise self._error(f"has the datamodel {name!r}; there are {', '.join(_DATAMODELS)}", root)
+        return _DATAMODELS[name]
+
+    def _load_sources(self) -> None:
+        """Read the files that the document names: of a script it must be there (5.8), of data it may be missing."""
+        for each in self._root.walk():
+            src = each.get("src")
+            if src is None or each.tag not in ("data", "script"):
+                continue
+            try:
+                if self._load is None:
+                    message = "there is no folder to read from"
+                    raise LookupError(message)
+                self._sources[each] = self._load(src)
+            except (LookupError, OSError, UnicodeError, ValueError) as error:
+                if each.tag == "script":
+                    raise self._error(f"has src={src!r}, which can't be read: {error}", each) from None
+
+    def _check_data(self) -> None:
+        seen: dict[str, Element] = {}
+        for each in self._root.walk():
+            if each.tag == "data":
+                first = seen.setdefault(each.attributes["id"], each)
+                if first is not each:
+                    raise self._error(f"has the id {each.get('id')}, as <data> on line {first.line}", each)
+
+    def _origin(self, element: Element) -> str:
+        return f"{self._document or 'document'}:{element.line}"
+
+    def _error(self, problem: str, element: Element) -> DocumentInvalid:
+        return DocumentInvalid(problem, document=self._document, line=element.line, element=element.tag)
+
+    def _of_definition(self, error: DefinitionError) -> DocumentInvalid:
+        """A rule of charts that the document breaks, with the line of the state or transition that does."""
+        line = error.origin.rpartition(":")[2]
+        problem = f"{error.subject} {error.problem}"
+        return DocumentInvalid(problem, document=self._document, line=int(line) if line.isdecimal() else 0)
+
+
+def _kind_of(element: Element) -> StateKind:
+    if element.tag == "history":
+        return StateKind.DEEP_HISTORY if element.get("type") == "deep" else StateKind.SHALLOW_HISTORY
+    if element.tag == "final":
+        return StateKind.FINAL
+    # A parallel without regions is as atomic as a state without states.
+    if not element.all("state", "parallel", "final"):
+        return StateKind.ATOMIC
+    return StateKind.PARALLEL if element.tag == "parallel" else StateKind.COMPOSITE
+
+
+def _guard_error(error: Exception, _: EventMarker) -> EventMarker:
+    """A `cond` that can't be evaluated counts as false and raises `error.execution` (5.9.1)."""
+    if isinstance(error, Failure):
+        return error.event
+    return error_event("error.execution", str(error) or type(error).__name__)
