@@ -191,7 +191,7 @@ class _RaiseEvent(Executable):
         super().__init__(element)
         self._name = element.attributes["event"]
 
-    def execute(self, scope: Scope) -> Yielded:
+    def execute(self, scope: Scope) -> Yielded:  # noqa: ARG002 - it needs nothing but its name
         yield Raise(ScxmlEvent(self._name, kind="internal"))
 
 
@@ -437,11 +437,8 @@ def compile_data(element: Element, datamodel: Datamodel) -> Callable[[Run], Valu
     content = element.first("content")
     if content is not None:
         return compile_value(content, datamodel)
-    pairs: list[tuple[str, Callable[[Run], Value]]] = []
-    for name in (element.get("namelist") or "").split():
-        pairs.append((name, datamodel.expression(name)))
-    for each in element.all("param"):
-        pairs.append((each.attributes["name"], param_value(each, datamodel)))
+    pairs = [(name, datamodel.expression(name)) for name in (element.get("namelist") or "").split()]
+    pairs += [(each.attributes["name"], param_value(each, datamodel)) for each in element.all("param")]
     if not pairs:
         return lambda _: None
     return lambda run: MapValue([(name, value(run)) for name, value in pairs])

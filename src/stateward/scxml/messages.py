@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -57,7 +57,7 @@ class Descriptors(Trigger, msgspec.Struct, frozen=True):
 
     def matches(self, key: Any) -> bool:
         """A document's event, or a completion by its name `done.state.id`."""
-        kind, name = key if isinstance(key, tuple) else (None, "")
+        kind, name = cast("tuple[type, str]", key) if isinstance(key, tuple) else (None, "")
         if kind is Done:
             name = f"done.state.{id_of(name)}"
         elif kind is not ScxmlEvent:

@@ -10,7 +10,7 @@ takes as long as its size says. So a document can't build in few steps what take
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from stateward.chart import declare_immutable
 from stateward.errors import CallerError
@@ -88,7 +88,9 @@ class SeriesValue(Compound):
         self._measure(self.items)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (type(self) is type(other) and self.items == other.items)
+        return self is other or (
+            isinstance(other, SeriesValue) and type(self) is type(other) and self.items == other.items
+        )
 
     def __hash__(self) -> int:
         return hash((type(self).__name__, self.items))
@@ -268,7 +270,7 @@ def _freeze(data: Any, depth: int) -> Value:
     if depth > DEPTH_LIMIT:
         message = f"data nested more than {DEPTH_LIMIT} deep are too deep"
         raise EvaluationError(message)
-    kind = type(data)
+    kind = type(cast("object", data))
     if data is None or kind in (bool, int, float, str):
         size_of(data)
         scalar: Value = data
@@ -299,18 +301,20 @@ def thaw(value: Value) -> Any:
     if isinstance(value, TupleValue):
         return tuple(thaw(each) for each in value.items)
     if isinstance(value, SetValue):
-        return {_key(thaw(each)) for each in value.items}
+        return {_hashable(each) for each in value.items}
     if isinstance(value, MapValue):
-        return {_key(thaw(key)): thaw(each) for key, each in value.items.items()}
+        return {_hashable(key): thaw(each) for key, each in value.items.items()}
     if isinstance(value, RecordValue):
         return thaw(value.fields)
     return repr(value) if isinstance(value, Compound) else value
 
 
-def _key(plain: Any) -> Any:
-    """A member of a set or a key as something hashable: a list within it as a tuple."""
-    if isinstance(plain, (list, tuple)):
-        return tuple(_key(each) for each in plain)
-    if isinstance(plain, dict):
-        return tuple((key, _key(each)) for key, each in plain.items())
-    return frozenset(plain) if isinstance(plain, set) else plain
+def _hashable(value: Value) -> Any:
+    """A member of a set, or a key, as plain data that can be one: a list as a tuple, a dict as its pairs."""
+    if isinstance(value, SeriesValue):
+        return tuple(_hashable(each) for each in value.items)
+    if isinstance(value, SetValue):
+        return frozenset(_hashable(each) for each in value.items)
+    if isinstance(value, MapValue):
+        return tuple((_hashable(key), _hashable(each)) for key, each in value.items.items())
+    return _hashable(value.fields) if isinstance(value, RecordValue) else thaw(value)

@@ -124,7 +124,7 @@ class _Builder(ContentHandler):
     def line(self) -> int:
         return int(self._parser.getLineNumber() or 0)
 
-    def startElementNS(self, name: tuple[str | None, str], _: str | None, attrs: Any) -> None:  # noqa: N802
+    def startElementNS(self, name: tuple[str | None, str], qname: str | None, attrs: Any) -> None:  # noqa: ARG002, N802
         namespace, tag = name
         attributes = {(f"{{{uri}}}{key}" if uri else key): value for (uri, key), value in attrs.items()}
         element = Element(tag, attributes, namespace=namespace or "", line=self.line)
@@ -139,7 +139,7 @@ class _Builder(ContentHandler):
             self.root = element
         self._open.append(element)
 
-    def endElementNS(self, *_: Any) -> None:  # noqa: N802 - SAX's name
+    def endElementNS(self, name: tuple[str | None, str], qname: str | None) -> None:  # noqa: ARG002, N802
         self._open.pop()
 
     def characters(self, content: str) -> None:

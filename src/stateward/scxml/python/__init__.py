@@ -1,7 +1,8 @@
 """The Python datamodel: Python's expressions and scripts, by an interpreter of its own that knows what is allowed.
 
-Read `compiler.py` for expressions and locations, `statements.py` for scripts, `functions.py` for what can be
-called, `operators.py` and `formats.py` for what is bounded before it is computed.
+Read `syntax.py` for how a text is taken apart, `expressions.py` and `statements.py` for what each node of it does,
+`builtins.py` and `methods.py` for what can be called, `operators.py` and `formats.py` for what is bounded before it
+is computed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from stateward.scxml.datamodel import raiser
-from stateward.scxml.python.compiler import compile_expression, compile_location
+from stateward.scxml.python.expressions import compile_expression, compile_location
 from stateward.scxml.python.frame import Frame
 from stateward.scxml.python.operators import truth
 from stateward.scxml.python.statements import compile_script

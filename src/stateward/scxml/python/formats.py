@@ -68,17 +68,17 @@ def format_text(run: Run, template: str, positional: Sequence[Value], named: Map
         parts.append(literal)
         length += len(literal)
         if field is not None:
-            if not field:
-                field, following = str(following), following + 1
-            if "{" in (spec or "") or not (field.isdecimal() or field.isidentifier()):
-                message = f"{{{field}}} is no field: a name or a number, and a format without fields of its own"
+            name = field or str(following)
+            following += not field
+            if "{" in (spec or "") or not (name.isdecimal() or name.isidentifier()):
+                message = f"{{{name:.50}}} is no field: a name or a number, and a format without fields of its own"
                 raise EvaluationError(message)
-            if field.isdecimal():
-                value = positional[int(field)]
-            elif field in named:
-                value = named[field]
+            if name.isdecimal() and int(name[:6]) < len(positional):
+                value = positional[int(name)]
+            elif name in named:
+                value = named[name]
             else:
-                message = f"the field {field} has no value"
+                message = f"the field {name:.50} has no value"
                 raise EvaluationError(message)
             parts.append(format_value(run, value, spec or "", conversion or None))
             length += len(parts[-1])
@@ -100,15 +100,16 @@ def percent(run: Run, template: str, given: Value) -> str:
         if any(int(found[part] or 0) > WIDTH_LIMIT for part in ("width", "precision")):
             message = f"the format {found[0][:32]!r} asks for more than {WIDTH_LIMIT} characters"
             raise EvaluationError(message)
+    shown: list[Any]
     arguments: Any
-    if isinstance(given, TupleValue):
-        arguments = tuple(_shown(run, each) for each in given.items)
-    elif isinstance(given, MapValue):
-        arguments = {key: _shown(run, each) for key, each in given.items.items()}
+    if isinstance(given, MapValue):
+        shown = [_shown(run, each) for each in given.items.values()]
+        arguments = dict(zip(given.items, shown, strict=True))
     else:
-        arguments = (_shown(run, given),)
+        shown = [_shown(run, each) for each in (given.items if isinstance(given, TupleValue) else (given,))]
+        arguments = tuple(shown)
     # What one format can make of one value: the value's own text, or the width; all of them can be named again.
-    widest = max((len(str(each)) for each in _values(arguments)), default=0) + 2 * WIDTH_LIMIT
+    widest = max((len(str(each)) for each in shown), default=0) + 2 * WIDTH_LIMIT
     run.spend_making(len(template) + template.count("%") * widest)
     text: str = template % arguments
     return text
@@ -116,7 +117,3 @@ def percent(run: Run, template: str, given: Value) -> str:
 
 def _shown(run: Run, value: Value) -> Any:
     return text_of(run, value) if isinstance(value, Compound) else value
-
-
-def _values(arguments: Any) -> Any:
-    return arguments.values() if isinstance(arguments, dict) else arguments

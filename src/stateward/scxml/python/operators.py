@@ -45,8 +45,8 @@ def kind_name(value: Value) -> str:
     """What Python would call the type of a value."""
     if isinstance(value, RecordValue):
         return str(value.kind)
-    names = {ListValue: "list", TupleValue: "tuple", SetValue: "set", MapValue: "dict", type(None): "None"}
-    return names.get(type(value), type(value).__name__)
+    names: dict[type, str] = {ListValue: "list", TupleValue: "tuple", SetValue: "set", MapValue: "dict"}
+    return "None" if value is None else names.get(type(value), type(value).__name__)
 
 
 def truth(value: Value) -> bool:
@@ -119,10 +119,10 @@ def _bits_of_shift(left: Any, right: Any) -> int:
     return _bits(left) + max(int(right), 0) if left else 0
 
 
-_add_numbers = _numeric("+", operator.add, lambda a, b: _widest(a, b) + 1)
-_subtract_numbers = _numeric("-", operator.sub, lambda a, b: _widest(a, b) + 1)
-_multiply_numbers = _numeric("*", operator.mul, lambda a, b: _bits(a) + _bits(b))
-_modulo_numbers = _numeric("%", operator.mod, _widest)
+_add_numbers = _numeric("+", lambda a, b: a + b, lambda a, b: _widest(a, b) + 1)
+_subtract_numbers = _numeric("-", lambda a, b: a - b, lambda a, b: _widest(a, b) + 1)
+_multiply_numbers = _numeric("*", lambda a, b: a * b, lambda a, b: _bits(a) + _bits(b))
+_modulo_numbers = _numeric("%", lambda a, b: a % b, _widest)
 
 
 def add(run: Run, left: Value, right: Value) -> Value:
@@ -177,9 +177,9 @@ def _bitwise(symbol: str, compute: Callable[[Any, Any], Any]) -> Binary:
     return apply
 
 
-_or_numbers = _bitwise("|", operator.or_)
-_and_numbers = _bitwise("&", operator.and_)
-_xor_numbers = _bitwise("^", operator.xor)
+_or_numbers = _bitwise("|", lambda a, b: a | b)
+_and_numbers = _bitwise("&", lambda a, b: a & b)
+_xor_numbers = _bitwise("^", lambda a, b: a ^ b)
 
 
 def _or(run: Run, left: Value, right: Value) -> Value:
@@ -207,19 +207,19 @@ def _xor(run: Run, left: Value, right: Value) -> Value:
     return _xor_numbers(run, left, right)
 
 
-power = _numeric("**", operator.pow, _bits_of_power)
+power = _numeric("**", lambda a, b: a**b, _bits_of_power)
 """`left ** right`."""
 
 BINARY: dict[type[ast.operator], Binary] = {
     ast.Add: add,
     ast.Sub: _subtract,
     ast.Mult: _multiply,
-    ast.Div: _numeric("/", operator.truediv, lambda *_: 0),
-    ast.FloorDiv: _numeric("//", operator.floordiv, _widest),
+    ast.Div: _numeric("/", lambda a, b: a / b, lambda _, __: 0),
+    ast.FloorDiv: _numeric("//", lambda a, b: a // b, _widest),
     ast.Mod: _modulo,
     ast.Pow: power,
-    ast.LShift: _numeric("<<", operator.lshift, _bits_of_shift),
-    ast.RShift: _numeric(">>", operator.rshift, _widest),
+    ast.LShift: _numeric("<<", lambda a, b: a << b, _bits_of_shift),
+    ast.RShift: _numeric(">>", lambda a, b: a >> b, _widest),
     ast.BitOr: _or,
     ast.BitAnd: _and,
     ast.BitXor: _xor,

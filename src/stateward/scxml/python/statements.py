@@ -6,20 +6,13 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stateward.scxml.python.compiler import (
-    ClassValue,
-    FunctionTemplate,
-    Location,
-    check_name,
-    expression,
-    location,
-    parse,
-    refuse,
-    unpack,
-    weight,
-)
+from stateward.scxml.python.callables import ClassValue, FunctionTemplate
+from stateward.scxml.python.expressions import expression, location, nothing, unpack
 from stateward.scxml.python.frame import Frame
+from stateward.scxml.python.locations import Location
+from stateward.scxml.python.methods import mutator_of
 from stateward.scxml.python.operators import BINARY, iterate, truth
+from stateward.scxml.python.syntax import check_name, parse, refuse, weight
 from stateward.scxml.values import EvaluationError, MapValue, Value
 
 __all__ = ["Execute", "compile_script", "function_template"]
@@ -149,9 +142,7 @@ def _delete(node: ast.Delete) -> Execute:
 
 
 def _without(frame: Frame, owner: Value, key: Value) -> Value:
-    from stateward.scxml.python.functions import mutator_of  # noqa: PLC0415 - a `pop` whose result nobody wants
-
-    pop = mutator_of(owner, "pop")
+    pop = mutator_of(owner, "pop")  # whose result nobody wants
     if pop is None:
         message = "only an item of a list or a dict can be deleted"
         raise EvaluationError(message)
@@ -207,7 +198,7 @@ def _while(node: ast.While) -> Execute:
 
 
 def _return(node: ast.Return) -> Execute:
-    value = (lambda _: None) if node.value is None else expression(node.value)
+    value = nothing if node.value is None else expression(node.value)
 
     def execute(frame: Frame) -> Returned:
         if frame.names is None:
@@ -262,7 +253,7 @@ def function_template(node: ast.FunctionDef) -> FunctionTemplate:
         outcome = execute(frame)
         return outcome.value if isinstance(outcome, Returned) else None
 
-    return FunctionTemplate(node, node.name, body)
+    return FunctionTemplate(node, node.name, [expression(each) for each in node.args.defaults], body)
 
 
 def _function(node: ast.FunctionDef) -> Execute:
@@ -282,7 +273,7 @@ def _class(node: ast.ClassDef) -> Execute:
             case ast.FunctionDef(name=name):
                 methods[name if name == "__init__" else check_name(name)] = function_template(each)
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                value = (lambda _: None) if each.value is None else expression(each.value)
+                value = nothing if each.value is None else expression(each.value)
                 values.append((check_name(name), value))
             case ast.Pass() | ast.Expr(value=ast.Constant()):
                 pass
