@@ -178,22 +178,22 @@ class ActionFailed(CallerError):
 
 
 class EndlessLoop(CallerError):
-    """A macrostep did not come to rest within its bound of microsteps; nothing has changed."""
+    """Something did not come to rest within its bound: a macrostep, which has changed nothing, or a session."""
 
     def __init__(self, *, lifecycle: str, state: str, event: str, cycle: tuple[str, ...], limit: int) -> None:
         self.lifecycle = lifecycle
         self.state = state
-        """The configuration before the step, which still holds."""
+        """The configuration before the step, which still holds; of a session, the one it was in by then."""
         self.event = event
         self.cycle = cycle
-        """The transitions that repeat, in order."""
+        """What repeats, in order: transitions, or the names of the events that a session sends to itself."""
         self.limit = limit
         super().__init__(lifecycle)
 
     def __str__(self) -> str:
         return (
-            f"{self.lifecycle} in {self.state}, handling {self.event}: no rest after {self.limit} microsteps; "
-            f"these transitions repeat: {' -> '.join(self.cycle)}"
+            f"{self.lifecycle} in {self.state}, handling {self.event}: no rest after {self.limit} rounds; "
+            f"this repeats: {' -> '.join(self.cycle)}"
         )
 
 

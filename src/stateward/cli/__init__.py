@@ -23,6 +23,7 @@ _COMMANDS = {
     "demo": "Send an event log through a lifecycle into an embedded database, and report.",
     "diagram": "Draw a lifecycle as Mermaid or Graphviz text.",
     "lifecycles": "The catalogue of a module or package.",
+    "scxml": "Run and test SCXML documents; write a lifecycle as one.",
 }
 """Each command is `command` in the module of its name; the help is here, so that --help loads none of them."""
 

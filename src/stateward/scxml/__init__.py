@@ -2,4 +2,28 @@
 
 A document becomes a chart like any other: what only SCXML has, its data, executable content and messages, is
 compiled to guards and actions here, and the kernel runs it as it runs a lifecycle.
+
+`read` and `read_file` give a chart, `write` gives a document, `Session` runs one.
 """
+
+from stateward.errors import DocumentInvalid
+from stateward.scxml.context import Data
+from stateward.scxml.messages import ScxmlEvent
+from stateward.scxml.reader import read, read_file
+from stateward.scxml.session import Clock, MonotonicClock, Session, VirtualClock
+from stateward.scxml.values import EvaluationError
+from stateward.scxml.writer import write
+
+__all__ = [
+    "Clock",
+    "Data",
+    "DocumentInvalid",
+    "EvaluationError",
+    "MonotonicClock",
+    "ScxmlEvent",
+    "Session",
+    "VirtualClock",
+    "read",
+    "read_file",
+    "write",
+]

@@ -6,7 +6,7 @@ is entered; with late binding, those within a state by the state's first entry a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from stateward.chart import Actions, EffectMarker, EventMarker, Meta, Raise
 from stateward.scxml.content import (
@@ -77,47 +77,55 @@ def bind(scope: Scope, data: Sequence[_Datum]) -> Yielded:
 class Prologue:
     """The first action of a document: its data are declared and bound, then its script runs (5.3.3, 5.8)."""
 
-    def __init__(self, root: Element, datamodel: Datamodel, sources: dict[Element, str]) -> None:
-        self.root = root
+    def __init__(
+        self, root: Element, names: Mapping[Element, str], datamodel: Datamodel, sources: Mapping[Element, str]
+    ) -> None:
         self.datamodel = datamodel
         self.is_late = root.get("binding") == "late"
-        declared = [
-            each
-            for element in root.walk()
-            if element.tag in ("scxml", "state", "parallel")
-            for each in data_elements(element)
-        ]
-        self._declared = [each.attributes["id"] for each in declared]
+        self.element = root
+        self.script = root.first("script")
+        self.declared: dict[str, Element] = {}
+        """The `<datamodel>` of each state by its id, of the document's own by an empty text; in document order."""
+        for each in root.walk():
+            declaration = each.first("datamodel")
+            if declaration is not None:
+                self.declared[names.get(each, "")] = declaration
         own = data_elements(root)
+        every = [each for declaration in self.declared.values() for each in declaration.all("data")]
+        self._ids = [each.attributes["id"] for each in every]
         self._own = {each.attributes["id"] for each in own}
-        self._bound = [_Datum(each, datamodel, sources.get(each)) for each in (own if self.is_late else declared)]
-        script = root.first("script")
-        self._script = script
+        self._bound = [_Datum(each, datamodel, sources.get(each)) for each in (own if self.is_late else every)]
         self._run_script = None
-        if script is not None:
-            self._run_script = datamodel.script(sources.get(script, inner_text(script)))
-        shown = [*root.all("datamodel"), *root.all("script")]
-        binding = " late" if self.is_late else ""
-        files = "".join(sources[each] for each in (*declared, script) if each is not None and each in sources)
-        self.text = f"{datamodel.name}{binding} {canonical(*shown)}{files}".strip()
+        if self.script is not None:
+            self._run_script = datamodel.script(sources.get(self.script, inner_text(self.script)))
+        self.text = self._described(sources)
+
+    def _described(self, sources: Mapping[Element, str]) -> str:
+        """All that it depends on, as a text."""
+        parts = [self.datamodel.name, "late"] if self.is_late else [self.datamodel.name]
+        for state, declaration in self.declared.items():
+            parts += [state, canonical(declaration), *(sources.get(each, "") for each in declaration.all("data"))]
+        if self.script is not None:
+            parts += [canonical(self.script), sources.get(self.script, "")]
+        return " ".join(part for part in parts if part)
 
     def __call__(self, data: Data, event: EventMarker, meta: Meta) -> Actions[Data]:
         """The action."""
         given = data.variables
         scope = Scope(data, event, meta)
         try:
-            scope.run.data = MapValue([(name, None) for name in self._declared])
+            scope.run.data = MapValue([(name, None) for name in self._ids])
             for name in given:
                 if name in self._own:
                     scope.run.data = scope.run.data.replace(name, given[name])
             yield from bind(scope, [each for each in self._bound if each.id not in given or each.id not in self._own])
         except EvaluationError as error:
-            yield Raise(failure_event(self.root, str(error)))
-        if self._script is not None and self._run_script is not None:
+            yield Raise(failure_event(self.element, str(error)))
+        if self.script is not None and self._run_script is not None:
             try:
                 self._run_script(scope.run)
             except EvaluationError as error:
-                yield Raise(failure_event(self._script, str(error)))
+                yield Raise(failure_event(self.script, str(error)))
         return scope.data
 
     def __eq__(self, other: object) -> bool:
@@ -130,7 +138,7 @@ class Prologue:
 class LateData:
     """With late binding, the data of a state, assigned when it is entered for the first time."""
 
-    def __init__(self, state: str, element: Element, datamodel: Datamodel, sources: dict[Element, str]) -> None:
+    def __init__(self, state: str, element: Element, datamodel: Datamodel, sources: Mapping[Element, str]) -> None:
         self.state = state
         self.element = element
         found = data_elements(element)

@@ -91,7 +91,7 @@ class _Reader:
         self._name_states()
         self._load_sources()
         self._check_data()
-        prologue = Prologue(root, self._datamodel, self._sources)
+        prologue = Prologue(root, self._names, self._datamodel, self._sources)
         top = StateDraft(path="", kind=StateKind.COMPOSITE, origin=self._origin(root))
         top.children = [self._state(each, "") for each in root.all(*_STATES)]
         if not top.children:

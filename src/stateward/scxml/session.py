@@ -19,7 +19,7 @@ from itertools import count
 from typing import Protocol
 
 from stateward.chart import Chart, EffectMarker, EventMarker
-from stateward.errors import Refusal
+from stateward.errors import EndlessLoop, Refusal
 from stateward.kernel import Snapshot, Step, start, step
 from stateward.kernel.step import leave
 from stateward.scxml.context import Data, new_data
@@ -177,8 +177,14 @@ class Session:
             outcome = step(self.chart, self._snapshot, event)
             if not isinstance(outcome, Refusal):
                 self._take(outcome)
-        message = f"{self.chart.kind}: a session that sends itself events did not come to rest after {EVENT_LIMIT}"
-        raise RecursionError(message)
+        assert isinstance(self._last, ScxmlEvent)
+        raise EndlessLoop(
+            lifecycle=self.chart.kind,
+            state=self._snapshot.state,
+            event=self._last.name,
+            cycle=tuple(dict.fromkeys(each.name for each in (self._last, *self._queue))),
+            limit=EVENT_LIMIT,
+        )
 
     def _take(self, outcome: Step[Data]) -> None:
         """What a step says holds from now on; what it asks for is done in its order."""
