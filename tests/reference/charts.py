@@ -390,7 +390,7 @@ class _Drawing:
             if state.kind is COMPOSITE and not any(each.is_initial for each in state.children):
                 self.settle_initial(state)
             if state.kind in (COMPOSITE, PARALLEL) and self.chance(50):
-                state.initial_actions = self.actions(f"start {state.path}") if state.path else ()
+                state.initial_actions = self.actions(f"start {state.path or 'all'}")
             for child in state.children:
                 if child.kind.is_history:
                     if self.chance(60):

@@ -193,6 +193,7 @@ class Interpreter:
         initial = TransitionNode(
             index=-1, id="", name="", source=0, targets=self.root.initial, trigger=None, internal=True
         )
+        self.execute_content(self.root.initial_actions)  # the content of the root's initial transition
         entered = self.enter_states([initial])
         self.microsteps.append(ReferenceMicrostep((), (), entered))
         self.main_event_loop()

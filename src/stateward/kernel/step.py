@@ -526,7 +526,9 @@ class Macrostep:
         return failed(self._before, self._event, handler, problem)
 
     def _endless(self, limit: int) -> EndlessLoop:
-        taken = ["+".join(each.transitions) for each in self._microsteps]
+        # Without a microstep it is events that come again: one that a guard's error raises whenever it is asked.
+        taken = ["+".join(each.transitions) for each in self._microsteps if each.transitions]
+        taken = taken or [self._event.trigger_label()]
         period = next((n for n in range(1, len(taken) // 2) if taken[-n:] == taken[-2 * n : -n]), len(taken))
         return EndlessLoop(
             lifecycle=self._chart.kind,

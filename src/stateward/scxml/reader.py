@@ -22,7 +22,7 @@ from stateward.scxml.python import PythonDatamodel
 from stateward.scxml.schema import check
 from stateward.scxml.xml import BYTES_LIMIT, Element, parse
 
-__all__ = ["DEFAULT_NAME", "read", "read_file"]
+__all__ = ["DEFAULT_NAME", "load_beside", "read", "read_file"]
 
 DEFAULT_NAME = "scxml"
 """The kind of a chart whose document has no name."""
@@ -57,7 +57,7 @@ def read_file(path: str | Path) -> Chart[Data]:
         OSError: the file can't be read.
     """
     path = Path(path)
-    return read(_content_of(path), document=str(path), load=lambda src: _load_beside(path.parent, src))
+    return read(_content_of(path), document=str(path), load=lambda src: load_beside(path.parent, src))
 
 
 def _content_of(path: Path) -> bytes:
@@ -65,7 +65,13 @@ def _content_of(path: Path) -> bytes:
         return file.read(BYTES_LIMIT + 1)
 
 
-def _load_beside(folder: Path, src: str) -> str:
+def load_beside(folder: Path, src: str) -> str:
+    """The text of a `src`: a file in the folder or below it.
+
+    Raises:
+        LookupError: it lies elsewhere.
+        OSError: it can't be read.
+    """
     name = src.removeprefix("file:")
     found = (folder / name).resolve()
     if not found.is_relative_to(folder.resolve()):

@@ -129,24 +129,25 @@ def check(root: Element, document: str) -> None:
         problem = f'is the root, {where}; a document\'s root is <scxml xmlns="{NAMESPACE}">'
         raise DocumentInvalid(problem, document=document, line=root.line, element=root.tag)
     for element in root.walk():
-        for problem in _problems(element):
-            raise DocumentInvalid(problem, document=document, line=element.line, element=element.tag)
+        for at, problem in _problems(element):
+            raise DocumentInvalid(problem, document=document, line=at.line, element=at.tag)
         if element.tag == "content":  # of an <invoke>, that may be a document of its own
             for each in element.all("scxml"):
                 check(each, document)
 
 
-def _problems(element: Element) -> Iterator[str]:
-    rule = _RULES.get(element.tag)
-    if rule is None:
-        yield "is no element of SCXML 1.0"
-        return
-    yield from _of_attributes(element, rule)
+_Problem = tuple[Element, str]
+"""The element at fault, and what is wrong with it."""
+
+
+def _problems(element: Element) -> Iterator[_Problem]:
+    rule = _RULES[element.tag]  # what stands where it can't is told of its parent, before it is its own turn
+    yield from ((element, problem) for problem in _of_attributes(element, rule))
     yield from _of_children(element, rule)
     if element.tag in ("initial", "history"):
-        yield from _of_default(element)
+        yield from ((element, problem) for problem in _of_default(element))
     if element.tag == "if":
-        yield from _of_branches(element)
+        yield from ((element, problem) for problem in _of_branches(element))
 
 
 def _of_attributes(element: Element, rule: _Rule) -> Iterator[str]:
@@ -170,21 +171,21 @@ def _of_attributes(element: Element, rule: _Rule) -> Iterator[str]:
             yield f"has both {one} and {other}; it can have one of them"
 
 
-def _of_children(element: Element, rule: _Rule) -> Iterator[str]:
+def _of_children(element: Element, rule: _Rule) -> Iterator[_Problem]:
+    for each in element.elements:
+        if each.tag not in rule.children and not rule.holds_data:
+            what = "is no element of SCXML 1.0" if each.tag not in _RULES else f"can't stand in <{element.tag}>"
+            yield each, f"{what}; <{element.tag}> can hold {', '.join(sorted(rule.children)) or 'nothing'}"
     counts = Counter(each.tag for each in element.elements)
     for tag in rule.once.split():
         if counts[tag] > 1:
-            yield f"holds {counts[tag]} of <{tag}>; it can hold one"
+            yield element.all(tag)[1], f"is the second in <{element.tag}>, which can hold one"
     texts = [each.strip() for each in element.children if isinstance(each, str) and each.strip()]
-    if rule.has_text:
-        given = [name for name in ("expr", "src") if element.get(name) is not None]
-        if given and (texts or element.elements):
-            yield f"has both {given[0]} and content of its own; it can have one of them"
     if texts and not rule.has_text:
-        yield f"holds the text {texts[0][:40]!r}; it can hold none"
-    for tag in counts:
-        if tag not in rule.children and not rule.holds_data:
-            yield f"holds <{tag}>; it can hold {', '.join(sorted(rule.children)) or 'nothing'}"
+        yield element, f"holds the text {texts[0][:40]!r}; it can hold none"
+    given = [name for name in ("expr", "src") if rule.has_text and element.get(name) is not None]
+    if given and (texts or element.elements):
+        yield element, f"has both {given[0]} and content of its own; it can have one of them"
 
 
 def _of_default(element: Element) -> Iterator[str]:

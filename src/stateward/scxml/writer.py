@@ -10,6 +10,8 @@ delayed events that are cancelled when their state is left.
 from __future__ import annotations
 
 import keyword
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -31,7 +33,7 @@ from stateward.scxml.ids import id_of
 from stateward.scxml.reader import DEFAULT_NAME
 from stateward.scxml.xml import Element, serialise
 
-__all__ = ["write"]
+__all__ = ["ids_of", "write"]
 
 _TAGS = {
     StateKind.ATOMIC: "state",
@@ -48,11 +50,48 @@ def write(chart: Chart[Any]) -> str:
     return serialise(_Writer(chart).root())
 
 
+def ids_of(chart: Chart[Any]) -> dict[str, str]:
+    """The id that each state is written with, by its path.
+
+    Of a lifecycle it is the state's name if no other state has it, and else its path without dots: with a dot,
+    `done.state.a` would be taken for `done.state.a.b` too.
+    """
+    paths = [state.path for state in chart.states[1:]]
+    if _prologue_of(chart) is not None:
+        return {path: id_of(path) for path in paths}
+    names = Counter(_identifier(state.name) for state in chart.states[1:])
+    found: dict[str, str] = {}
+    for state in chart.states[1:]:
+        name = _identifier(state.name)
+        found[state.path] = _unlike(found.values(), name if names[name] == 1 else _identifier(state.path))
+    return found
+
+
+def _identifier(text: str) -> str:
+    """A text as an XML name without dots."""
+    name = re.sub(r"[^\w-]", "-", text).rstrip("-")
+    return name if name[:1].isalpha() else f"_{name}"
+
+
+def _unlike(taken: Iterable[str], name: str) -> str:
+    """The name, or with a number behind it, so that it is unlike those taken."""
+    known = set(taken)
+    return next(each for each in (name, *(f"{name}-{n}" for n in range(2, len(known) + 3))) if each not in known)
+
+
+def _prologue_of(chart: Chart[Any]) -> Prologue | None:
+    """The first action of a chart that was read; None for any other."""
+    first = chart.states[0].initial_actions[:1]
+    call: object = first[0].call if first else None
+    return call if isinstance(call, Prologue) else None
+
+
 class _Writer:
     def __init__(self, chart: Chart[Any]) -> None:
         self._chart = chart
-        first = chart.states[0].initial_actions[:1]
-        self._prologue = first[0].call if first and isinstance(first[0].call, Prologue) else None
+        self._prologue = _prologue_of(chart)
+        self._ids_by_path = ids_of(chart)
+        self._has_completions = any(state.kind is StateKind.FINAL and state.parent for state in chart.states)
         self._stubs: dict[str, str] = {}
         """What each function that stays behind is written as, by its name."""
 
@@ -66,7 +105,7 @@ class _Writer:
         if prologue is not None and prologue.is_late:
             attributes["binding"] = "late"
         element = Element("scxml", attributes | self._initial_attribute(top))
-        states = [self._state(chart.states[index]) for index in top.children]
+        states = [self._state(chart.states[index]) for index in top.children if not self._is_spare(index)]
         if prologue is not None:
             element.children += [prologue.declared[""]] if "" in prologue.declared else []
             element.children += [prologue.script] if prologue.script is not None else []
@@ -100,17 +139,28 @@ class _Writer:
         return element
 
     def _id(self, index: int) -> str:
-        """The id of a state: of a lifecycle's its path, which is the only name that no other state has."""
-        path = self._chart.states[index].path
-        return path if self._prologue is None else id_of(path)
+        return self._ids_by_path[self._chart.states[index].path]
 
     def _ids(self, indices: Iterable[int]) -> str:
-        return " ".join(self._id(index) for index in indices)
+        return " ".join(self._id(index) for index in self._without_spare(indices))
+
+    def _is_spare(self, index: int) -> bool:
+        """Whether it is a history of the top level, which SCXML has not: nothing leaves it, so it is its default."""
+        state = self._chart.states[index]
+        return state.kind.is_history and state.parent == 0
+
+    def _without_spare(self, indices: Iterable[int]) -> Iterator[int]:
+        for index in indices:
+            if self._is_spare(index):
+                yield from self._without_spare(self._chart.states[index].default)
+            else:
+                yield index
 
     def _initial_attribute(self, state: StateNode) -> dict[str, str]:
         """Where a composite starts, unless it is the child that stands first."""
         real = [index for index in state.children if not self._chart.states[index].kind.is_history]
-        return {} if state.initial in ((), tuple(real[:1])) else {"initial": self._ids(state.initial)}
+        initial = tuple(self._without_spare(state.initial))
+        return {} if initial in ((), tuple(real[:1])) else {"initial": self._ids(initial)}
 
     def _entry(self, state: StateNode) -> Iterator[Element]:
         for each in state.entry:
@@ -160,17 +210,24 @@ class _Writer:
 
     def _event(self, trigger: Trigger) -> str:
         match trigger:
-            case EventTrigger(event) if event is Event:
-                return "*"
+            case EventTrigger(event) if event is Event and not self._has_completions:
+                return "*"  # which would take completions too
             case EventTrigger(event):  # its subclasses trigger too
                 names = [name for name, each in self._chart.events.items() if issubclass(each, event)]
-                return " ".join("_".join(name.split()) for name in names)
+                return " ".join(map(self._event_name, names))
             case DoneTrigger(state):
                 return f"done.state.{self._id(self._chart.state(state).index)}"
             case TimerTrigger(timer):
                 return _timer_event(timer)
             case _:
                 return trigger.label
+
+    def _event_name(self, name: str) -> str:
+        """An event by its wire name; without its dots if a part of it is another event's, which would take it too."""
+        name = "-".join(name.split())
+        parts = name.split(".")
+        is_nested = any(".".join(parts[:length]) in self._chart.events for length in range(1, len(parts)))
+        return "-".join(parts) if is_nested else name
 
     # Functions.
 
@@ -211,4 +268,4 @@ def _script(text: str) -> Element:
 
 
 def _timer_event(timer: str) -> str:
-    return f"elapsed.{timer.replace('@', '.')}"
+    return f"elapsed.{_identifier(timer)}"

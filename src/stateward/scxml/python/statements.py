@@ -54,10 +54,10 @@ def _dedented(text: str) -> str:
     """A script without the indentation that all its lines share: a document indents it as it likes."""
     from textwrap import dedent  # noqa: PLC0415 - for documents with scripts alone
 
-    lines = text.expandtabs().strip("\n").split("\n")
+    lines = text.strip("\n").split("\n")
     # A script that begins on the line of its tag has no indentation there, whatever its other lines have.
     if lines and lines[0] and not lines[0][0].isspace():
-        return text.expandtabs().strip()
+        return text.strip()
     return dedent("\n".join(lines)).strip()
 
 
