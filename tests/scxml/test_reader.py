@@ -93,7 +93,7 @@ WRONG: dict[str, tuple[str, int, str, str]] = {
         "both event and eventexpr",
     ),
     "content and param": (
-        '<state id="a"><onentry><send event="e"><content>1</content><param name="p" expr="1"/></send></onentry></state>',
+        '<state id="a"><onentry><send event="e"><content/><param name="p" expr="1"/></send></onentry></state>',
         2,
         "send",
         "both <content> and <param>",

@@ -1,0 +1,89 @@
+"""docs/scxml.md: its blocks are run, its limits are those of the code, and its conformance table is measured."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import re
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from stateward.cli.scxml import command
+from stateward.scxml import run, values, xml
+from stateward.scxml.cases import run_case
+from stateward.scxml.python import builtins, formats, syntax
+from tests.scxml.manifest import EXPECTED_TO_FAIL, ROOT
+
+PROJECT = Path(__file__).resolve().parents[2]
+TEXT = (PROJECT / "docs" / "scxml.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def test_the_python_blocks_print_what_the_text_blocks_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    names: dict[str, Any] = {"__name__": "docs"}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for number, (kind, block) in enumerate(BLOCKS):
+            if kind == "python":
+                exec(compile(block, f"docs/scxml.md block {number}", "exec"), names)
+    assert printed.getvalue() == "".join(block for kind, block in BLOCKS if kind == "text")
+
+
+def test_the_commands_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+    commands = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
+    assert len(commands) == 3
+    for line in commands:
+        program, group, *arguments = shlex.split(line)
+        assert (program, group) == ("stateward", "scxml")
+        result = CliRunner().invoke(command, arguments)
+        assert result.exit_code == 0, f"{line}: {result.output}"
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    limits = (
+        f"{xml.BYTES_LIMIT:,}\nbytes", f"{xml.ELEMENTS_LIMIT:,} elements", f"{xml.DEPTH_LIMIT} levels",
+        f"{values.SIZE_LIMIT:,} units", f"and {values.DEPTH_LIMIT} levels", f"integers of {values.INT_BITS_LIMIT} bits",
+        f"precisions of {formats.WIDTH_LIMIT}", f"scripts of {syntax.TEXT_LIMIT:,} characters",
+        f"and {syntax.NESTING_LIMIT} levels", f"calls {run.CALL_DEPTH_LIMIT} levels",
+    )  # fmt: skip
+    for limit in limits:
+        assert limit in TEXT
+    assert run.STEP_LIMIT == 1_000_000, "a million steps"
+
+
+def test_the_functions_are_all_named() -> None:
+    listed = re.search(r"^- Functions: `(.*?)`\.$", TEXT, re.MULTILINE | re.DOTALL)
+    assert listed is not None
+    assert listed[1].split() == sorted(builtins.BUILTINS)
+
+
+def test_the_conformance_table_is_what_is_measured() -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    with (ROOT / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        group = "SCION" if row["id"].startswith("scion/") else f"W3C, {row['conformance']}"
+        counts[group, "all"] += 1
+        if row["manual"] == "no":
+            counts[group, "decide"] += 1
+            passed = run_case(ROOT / row["file"]).passed
+            counts[group, "pass" if passed else _need(EXPECTED_TO_FAIL[row["id"]])] += 1
+    columns = ("all", "decide", "pass", "<invoke>", "HTTP", "DOM", "JavaScript")
+    table = [
+        f"| {group} | {' | '.join(str(counts[group, each]) for each in columns)} |"
+        for group in ("W3C, mandatory", "W3C, optional", "SCION")
+    ]
+    between = TEXT.partition("<!-- conformance -->\n")[2].partition("<!-- end -->")[0].splitlines()
+    assert between[2:] == table
+
+
+def _need(reason: str) -> str:
+    return next(each for each in ("<invoke>", "HTTP", "DOM", "JavaScript") if each in reason)
