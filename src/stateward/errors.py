@@ -22,6 +22,7 @@ __all__ = [
     "DefinitionWarning",
     "DocumentInvalid",
     "EndlessLoop",
+    "EvaluationError",
     "LedgerUnavailable",
     "MachineBusy",
     "MachineStopped",
@@ -124,6 +125,13 @@ class DocumentInvalid(CallerError):
     def __str__(self) -> str:
         place = f"{self.document or 'document'}:{self.line}" if self.line else self.document or "document"
         return f"{place}: " + (f"<{self.element}> " if self.element else "") + self.problem
+
+
+class EvaluationError(CallerError):
+    """An expression, a location or a script of a document, or data given to one, has no value that data can have.
+
+    Within a session it becomes the event `error.execution`; callers meet it when what they give is no plain data.
+    """
 
 
 class DefinitionWarning(UserWarning):

@@ -6,12 +6,11 @@ compiled to guards and actions here, and the kernel runs it as it runs a lifecyc
 `read` and `read_file` give a chart, `write` gives a document, `Session` runs one.
 """
 
-from stateward.errors import DocumentInvalid
+from stateward.errors import DocumentInvalid, EvaluationError
 from stateward.scxml.context import Data
 from stateward.scxml.messages import ScxmlEvent
 from stateward.scxml.reader import read, read_file
 from stateward.scxml.session import Clock, MonotonicClock, Session, VirtualClock
-from stateward.scxml.values import EvaluationError
 from stateward.scxml.writer import write
 
 __all__ = [

@@ -17,12 +17,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from stateward.chart import Actions, EffectMarker, EventMarker, Meta, Raise
+from stateward.errors import EvaluationError
 from stateward.scxml.context import Data, location_of, run_of
 from stateward.scxml.datamodel import Datamodel
 from stateward.scxml.messages import ORIGIN_TYPE, Cancel, Log, ScxmlEvent, Send, error_event
 from stateward.scxml.python.operators import iterate
 from stateward.scxml.run import Run
-from stateward.scxml.values import Compound, EvaluationError, ListValue, MapValue, Opaque, TupleValue, Value, freeze
+from stateward.scxml.values import Compound, ListValue, MapValue, Opaque, TupleValue, Value, freeze
 from stateward.scxml.xml import Element, canonical, inner_text
 
 __all__ = [

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
+from stateward.errors import EvaluationError
 from stateward.scxml.run import Run
-from stateward.scxml.values import EvaluationError, Value
+from stateward.scxml.values import Value
 
 __all__ = ["Datamodel", "raiser"]
 

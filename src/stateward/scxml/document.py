@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from stateward.chart import Actions, EffectMarker, EventMarker, Meta, Raise
+from stateward.errors import EvaluationError
 from stateward.scxml.content import (
     Failure,
     Scope,
@@ -21,7 +22,7 @@ from stateward.scxml.content import (
 from stateward.scxml.context import Data
 from stateward.scxml.datamodel import Datamodel
 from stateward.scxml.run import Run
-from stateward.scxml.values import EvaluationError, MapValue, Value
+from stateward.scxml.values import MapValue, Value
 from stateward.scxml.xml import Element, canonical, inner_text
 
 __all__ = ["DoneData", "Invocation", "LateData", "Prologue", "data_elements", "result_of"]

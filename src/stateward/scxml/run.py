@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stateward.scxml.values import SIZE_LIMIT, EvaluationError, MapValue
+from stateward.errors import EvaluationError
+from stateward.scxml.values import SIZE_LIMIT, MapValue
 
 __all__ = ["CALL_DEPTH_LIMIT", "STEP_LIMIT", "Run"]
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from stateward.chart import declare_immutable
-from stateward.errors import CallerError
+from stateward.errors import EvaluationError
 
 __all__ = [
     "DEPTH_LIMIT",
     "INT_BITS_LIMIT",
     "SIZE_LIMIT",
+    "TEXT_LIMIT",
     "Compound",
-    "EvaluationError",
     "ListValue",
     "MapValue",
     "Opaque",
@@ -29,21 +29,25 @@ __all__ = [
     "SetValue",
     "TupleValue",
     "Value",
+    "brief",
+    "checked_key",
     "freeze",
     "size_of",
     "thaw",
 ]
 
 SIZE_LIMIT = 1_000_000
-"""Units of the largest value; a scalar counts one, a text one more for each eight characters."""
+"""Units of the largest value; a scalar counts one, a text one more for each eight characters, an integer for each
+64 bits beyond the first."""
+TEXT_LIMIT = SIZE_LIMIT * 8
+"""Characters of the longest text."""
 DEPTH_LIMIT = 64
 """Values within values."""
 INT_BITS_LIMIT = 8192
 """Bits of the largest integer."""
-
-
-class EvaluationError(CallerError):
-    """An expression, a location or a script of a document has no value; its session gets `error.execution`."""
+KEY_BITS_LIMIT = 64
+"""Bits of the largest integer that is a key: Python's hash of larger ones can be chosen, and keys of one hash are
+looked for one by one."""
 
 
 @declare_immutable
@@ -61,8 +65,11 @@ class Compound:
     def _measure(self, parts: Iterable[Value]) -> None:
         size, depth = 1, 0
         for part in parts:
-            size += size_of(part)
-            depth = max(depth, _depth(part))
+            if isinstance(part, Compound):
+                size += part.size
+                depth = max(depth, part.depth)
+            else:
+                size += size_of(part)
         self._weigh(size, depth + 1)
 
     def _weigh(self, size: int, depth: int) -> None:
@@ -73,6 +80,19 @@ class Compound:
         if depth > DEPTH_LIMIT:
             message = f"values nested more than {DEPTH_LIMIT} deep are too deep"
             raise EvaluationError(message)
+
+    def write(self, parts: list[str], room: int) -> int:
+        """Append its text to `parts`; what is left of the room for it.
+
+        Raises:
+            EvaluationError: there is not enough, and the parts have what is at the beginning.
+        """
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        parts: list[str] = []
+        self.write(parts, TEXT_LIMIT)
+        return "".join(parts)
 
 
 Value = None | bool | int | float | str | Compound
@@ -93,7 +113,8 @@ class SeriesValue(Compound):
         )
 
     def __hash__(self) -> int:
-        return hash((type(self).__name__, self.items))
+        # The name's hash is another one in every process, so that nobody can choose tuples of the same hash.
+        return hash((type(self).__name__, *self.items))
 
     def __lt__(self, other: object) -> bool:
         """Item by item; of another kind, a TypeError as in Python."""
@@ -121,8 +142,8 @@ class ListValue(SeriesValue):
         """A list with another value at that place; the others are shared."""
         return ListValue((*self.items[:index], value, *self.items[index + 1 :]))
 
-    def __repr__(self) -> str:
-        return repr(list(self.items))
+    def write(self, parts: list[str], room: int) -> int:
+        return _write_series("[", self.items, "]", parts, room)
 
 
 class TupleValue(SeriesValue):
@@ -130,8 +151,8 @@ class TupleValue(SeriesValue):
 
     __slots__ = ()
 
-    def __repr__(self) -> str:
-        return repr(self.items)
+    def write(self, parts: list[str], room: int) -> int:
+        return _write_series("(", self.items, ",)" if len(self.items) == 1 else ")", parts, room)
 
 
 class SetValue(Compound):
@@ -140,7 +161,7 @@ class SetValue(Compound):
     __slots__ = ("items",)
 
     def __init__(self, items: Iterable[Value] = ()) -> None:
-        self.items: dict[Value, None] = dict.fromkeys(items)
+        self.items: dict[Value, None] = dict.fromkeys(map(checked_key, items))
         self._measure(self.items)
 
     def __eq__(self, other: object) -> bool:
@@ -149,8 +170,9 @@ class SetValue(Compound):
     def __hash__(self) -> int:
         return hash(frozenset(self.items))
 
-    def __repr__(self) -> str:
-        return "{" + ", ".join(map(repr, self.items)) + "}" if self.items else "set()"
+    def write(self, parts: list[str], room: int) -> int:
+        opening, closing = ("{", "}") if self.items else ("set(", ")")
+        return _write_series(opening, self.items, closing, parts, room)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SetValue, (tuple(self.items),)
@@ -162,7 +184,8 @@ class MapValue(Compound):
     __slots__ = ("items",)
 
     def __init__(self, items: Mapping[Value, Value] | Iterable[tuple[Value, Value]] = ()) -> None:
-        self.items: dict[Value, Value] = dict(items)
+        pairs = items.items() if isinstance(items, Mapping) else items
+        self.items: dict[Value, Value] = {checked_key(key): value for key, value in pairs}
         self._measure(part for pair in self.items.items() for part in pair)
 
     def __getitem__(self, key: Value) -> Value:
@@ -176,7 +199,7 @@ class MapValue(Compound):
 
     def replace(self, key: Value, value: Value) -> MapValue:
         """A copy in which `key` has this value; the other values are shared."""
-        before = self.items.get(key)
+        before = self.items.get(checked_key(key))
         if _depth(value) < _depth(before) == self.depth - 1:  # what made it so deep is gone
             return MapValue({**self.items, key: value})
         made = MapValue.__new__(MapValue)
@@ -195,8 +218,14 @@ class MapValue(Compound):
     def __hash__(self) -> int:
         return hash(frozenset(self.items.items()))
 
-    def __repr__(self) -> str:
-        return repr(self.items)
+    def write(self, parts: list[str], room: int) -> int:
+        room = _write_literal("{", parts, room)
+        for n, (key, value) in enumerate(self.items.items()):
+            room = _write_literal(", " if n else "", parts, room)
+            room = _write(key, parts, room)
+            room = _write_literal(": ", parts, room)
+            room = _write(value, parts, room)
+        return _write_literal("}", parts, room)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return MapValue, (tuple(self.items.items()),)
@@ -211,7 +240,7 @@ class RecordValue(Compound):
         self.kind = kind
         """A text, or the class that a script wrote."""
         self.fields = fields
-        self._measure((fields,))
+        self._measure((kind, fields))  # comparing records compares their classes
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RecordValue) and (self.kind, self.fields) == (other.kind, other.fields)
@@ -219,9 +248,12 @@ class RecordValue(Compound):
     def __hash__(self) -> int:
         return hash((self.kind, self.fields))
 
-    def __repr__(self) -> str:
-        inside = ", ".join(f"{name}={value!r}" for name, value in self.fields.items.items())
-        return f"{self.kind}({inside})"
+    def write(self, parts: list[str], room: int) -> int:
+        room = _write_literal(f"{self.kind}(", parts, room)
+        for n, (name, value) in enumerate(self.fields.items.items()):
+            room = _write_literal(f"{', ' if n else ''}{name}=", parts, room)
+            room = _write(value, parts, room)
+        return _write_literal(")", parts, room)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return RecordValue, (self.kind, self.fields)
@@ -231,6 +263,65 @@ class Opaque(Compound):
     """A value that is no plain data, a function that a script wrote say: it can be kept and compared, not sent."""
 
     __slots__ = ()
+
+    def write(self, parts: list[str], room: int) -> int:
+        return _write_literal(self._title(), parts, room)
+
+    def _title(self) -> str:
+        """What stands for it in a text."""
+        raise NotImplementedError
+
+
+def _write(value: Value, parts: list[str], room: int) -> int:
+    if isinstance(value, Compound):
+        return value.write(parts, room)
+    # Only what has room is shown at all: with its escapes, a text may become ten times as long.
+    return _write_literal(repr(value[: room + 1] if isinstance(value, str) else value), parts, room)
+
+
+def _write_literal(text: str, parts: list[str], room: int) -> int:
+    parts.append(text)
+    if len(text) <= room:
+        return room - len(text)
+    message = f"a text of more than {TEXT_LIMIT} characters is too large"
+    raise EvaluationError(message)
+
+
+def _write_series(opening: str, items: Iterable[Value], closing: str, parts: list[str], room: int) -> int:
+    room = _write_literal(opening, parts, room)
+    for n, item in enumerate(items):
+        if n:
+            room = _write_literal(", ", parts, room)
+        room = _write(item, parts, room)
+    return _write_literal(closing, parts, room)
+
+
+def brief(value: Value) -> str:
+    """The beginning of a value's text, for a message."""
+    parts: list[str] = []
+    try:
+        _write(value, parts, 50)
+    except EvaluationError:
+        return "".join(parts)[:50] + "…"
+    return "".join(parts)
+
+
+def checked_key(value: Value) -> Value:
+    """A value that may be a key of a dict or a member of a set.
+
+    Raises:
+        EvaluationError: it is no scalar and no tuple of them, or it is a large integer.
+    """
+    if isinstance(value, TupleValue):
+        for each in value.items:
+            checked_key(each)
+    elif isinstance(value, Compound):
+        message = f"{brief(value)} can't be a key: None, bool, int, float, str and tuples of them can"
+        raise EvaluationError(message)
+    elif isinstance(value, int) and value.bit_length() > KEY_BITS_LIMIT:
+        message = f"an integer of more than {KEY_BITS_LIMIT} bits can't be a key"
+        raise EvaluationError(message)
+    return value
 
 
 def _depth(value: Value) -> int:
@@ -246,14 +337,16 @@ def size_of(value: Value) -> int:
     if isinstance(value, Compound):
         return value.size
     if isinstance(value, str):
-        size = 1 + len(value) // 8
-        if size <= SIZE_LIMIT:
-            return size
+        if len(value) <= TEXT_LIMIT:
+            return 1 + len(value) // 8
         message = f"a text of {len(value)} characters is too large"
         raise EvaluationError(message)
-    if isinstance(value, int) and value.bit_length() > INT_BITS_LIMIT:
-        message = f"an integer of more than {INT_BITS_LIMIT} bits is too large"
-        raise EvaluationError(message)
+    if isinstance(value, int):
+        bits = value.bit_length()
+        if bits > INT_BITS_LIMIT:
+            message = f"an integer of more than {INT_BITS_LIMIT} bits is too large"
+            raise EvaluationError(message)
+        return 1 + (bits - 1) // 64 if bits > 64 else 1
     return 1
 
 
@@ -301,20 +394,13 @@ def thaw(value: Value) -> Any:
     if isinstance(value, TupleValue):
         return tuple(thaw(each) for each in value.items)
     if isinstance(value, SetValue):
-        return {_hashable(each) for each in value.items}
+        return {_thawed_key(each) for each in value.items}
     if isinstance(value, MapValue):
-        return {_hashable(key): thaw(each) for key, each in value.items.items()}
+        return {_thawed_key(key): thaw(each) for key, each in value.items.items()}
     if isinstance(value, RecordValue):
         return thaw(value.fields)
     return repr(value) if isinstance(value, Compound) else value
 
 
-def _hashable(value: Value) -> Any:
-    """A member of a set, or a key, as plain data that can be one: a list as a tuple, a dict as its pairs."""
-    if isinstance(value, SeriesValue):
-        return tuple(_hashable(each) for each in value.items)
-    if isinstance(value, SetValue):
-        return frozenset(_hashable(each) for each in value.items)
-    if isinstance(value, MapValue):
-        return tuple((_hashable(key), _hashable(each)) for key, each in value.items.items())
-    return _hashable(value.fields) if isinstance(value, RecordValue) else thaw(value)
+def _thawed_key(value: Value) -> Any:
+    return tuple(map(_thawed_key, value.items)) if isinstance(value, TupleValue) else value

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from stateward.errors import EvaluationError
 from stateward.scxml.datamodel import raiser
 from stateward.scxml.python.expressions import compile_expression, compile_location
 from stateward.scxml.python.frame import Frame
 from stateward.scxml.python.operators import truth
 from stateward.scxml.python.statements import compile_script
 from stateward.scxml.run import Run
-from stateward.scxml.values import EvaluationError, Value
+from stateward.scxml.values import Value
 
 __all__ = ["PythonDatamodel"]
 

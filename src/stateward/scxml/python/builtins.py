@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stateward.errors import EvaluationError
 from stateward.scxml.python.callables import CallableValue, call
 from stateward.scxml.python.formats import format_value, text_of
 from stateward.scxml.python.operators import add, checked_number, iterate, kind_name, power, truth
@@ -12,7 +13,6 @@ from stateward.scxml.run import Run
 from stateward.scxml.values import (
     SIZE_LIMIT,
     Compound,
-    EvaluationError,
     ListValue,
     MapValue,
     RecordValue,

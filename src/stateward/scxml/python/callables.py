@@ -6,11 +6,12 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from stateward.errors import EvaluationError
 from stateward.scxml.python.frame import Frame
 from stateward.scxml.python.operators import kind_name
 from stateward.scxml.python.syntax import check_name, levels, weight
 from stateward.scxml.run import Run
-from stateward.scxml.values import EvaluationError, MapValue, Opaque, RecordValue, Value
+from stateward.scxml.values import MapValue, Opaque, RecordValue, Value
 
 __all__ = ["CallableValue", "ClassValue", "FunctionTemplate", "FunctionValue", "call", "field_of"]
 

@@ -14,6 +14,7 @@ import ast
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from stateward.errors import EvaluationError
 from stateward.scxml.python.builtins import BUILTINS
 from stateward.scxml.python.callables import ClassValue, FunctionTemplate, call, field_of
 from stateward.scxml.python.formats import format_value
@@ -22,16 +23,7 @@ from stateward.scxml.python.locations import FieldLocation, ItemLocation, Locati
 from stateward.scxml.python.methods import method_of, mutator_of
 from stateward.scxml.python.operators import BINARY, COMPARE, UNARY, Slice, item, iterate, kind_name, truth
 from stateward.scxml.python.syntax import check_name, parse, refuse, weight
-from stateward.scxml.values import (
-    EvaluationError,
-    ListValue,
-    MapValue,
-    RecordValue,
-    SetValue,
-    TupleValue,
-    Value,
-    size_of,
-)
+from stateward.scxml.values import ListValue, MapValue, RecordValue, SetValue, TupleValue, Value, size_of
 
 __all__ = [
     "Evaluate",

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import Any
 
+from stateward.errors import EvaluationError
 from stateward.scxml.run import Run
-from stateward.scxml.values import Compound, EvaluationError, MapValue, TupleValue, Value
+from stateward.scxml.values import Compound, MapValue, TupleValue, Value
 
 __all__ = ["format_text", "format_value", "percent", "text_of"]
 

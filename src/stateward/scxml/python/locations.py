@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stateward.errors import EvaluationError
 from stateward.scxml.python.callables import ClassValue
 from stateward.scxml.python.frame import Frame
 from stateward.scxml.python.operators import kind_name, place
-from stateward.scxml.values import EvaluationError, ListValue, MapValue, RecordValue, Value
+from stateward.scxml.values import ListValue, MapValue, RecordValue, Value
 
 __all__ = ["FieldLocation", "ItemLocation", "Location", "NameLocation"]
 

@@ -10,18 +10,12 @@ from collections.abc import Callable, Iterable, Set
 from itertools import islice
 from typing import Any, cast
 
+from stateward.errors import EvaluationError
 from stateward.scxml.python.builtins import as_integer, as_text, make_dict, reversed_list, sorted_list
 from stateward.scxml.python.formats import format_text
 from stateward.scxml.python.operators import item, iterate, place
 from stateward.scxml.run import Run
-from stateward.scxml.values import (
-    EvaluationError,
-    ListValue,
-    MapValue,
-    SetValue,
-    TupleValue,
-    Value,
-)
+from stateward.scxml.values import ListValue, MapValue, SetValue, TupleValue, Value
 
 __all__ = ["method_of", "mutator_of"]
 

@@ -7,12 +7,12 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+from stateward.errors import EvaluationError
 from stateward.scxml.python.formats import percent
 from stateward.scxml.run import Run
 from stateward.scxml.values import (
     INT_BITS_LIMIT,
     SIZE_LIMIT,
-    EvaluationError,
     ListValue,
     MapValue,
     RecordValue,

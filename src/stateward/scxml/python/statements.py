@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from stateward.errors import EvaluationError
 from stateward.scxml.python.callables import ClassValue, FunctionTemplate
 from stateward.scxml.python.expressions import expression, location, nothing, unpack
 from stateward.scxml.python.frame import Frame
@@ -13,7 +14,7 @@ from stateward.scxml.python.locations import Location
 from stateward.scxml.python.methods import mutator_of
 from stateward.scxml.python.operators import BINARY, iterate, truth
 from stateward.scxml.python.syntax import check_name, parse, refuse, weight
-from stateward.scxml.values import EvaluationError, MapValue, Value
+from stateward.scxml.values import MapValue, Value
 
 __all__ = ["Execute", "compile_script", "function_template"]
 

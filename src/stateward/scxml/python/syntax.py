@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from stateward.scxml.values import EvaluationError
+from stateward.errors import EvaluationError
 
 __all__ = ["check_name", "levels", "parse", "refuse", "weight"]
 
