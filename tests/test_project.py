@@ -91,6 +91,12 @@ def test_base_requirements_are_the_dependencies_of_the_project() -> None:
     assert read_pins("base.in") == project["dependencies"]
 
 
+def test_every_extra_is_installed_for_the_checks() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras.pop("all") == [f"stateward[{','.join(sorted(extras))}]"]
+    assert {each for packages in extras.values() for each in packages} <= set(read_pins("dev.in"))
+
+
 def test_importing_stateward_loads_no_web_database_or_command_line_module() -> None:
     heavy = {"asyncio", "click", "http", "logging", "rich", "sqlite3"}
     code = "import sys; before = set(sys.modules); import stateward; print(*set(sys.modules) - before)"

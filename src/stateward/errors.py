@@ -23,6 +23,7 @@ __all__ = [
     "DocumentInvalid",
     "EndlessLoop",
     "EvaluationError",
+    "ExtraMissing",
     "LedgerUnavailable",
     "MachineBusy",
     "MachineStopped",
@@ -132,6 +133,18 @@ class EvaluationError(CallerError):
 
     Within a session it becomes the event `error.execution`; callers meet it when what they give is no plain data.
     """
+
+
+class ExtraMissing(CallerError, ImportError):
+    """A package is not installed that one of stateward's extras brings."""
+
+    def __init__(self, *, package: str, extra: str) -> None:
+        self.package = package
+        self.extra = extra
+        super().__init__(package)
+
+    def __str__(self) -> str:
+        return f"{self.package} is not installed: pip install 'stateward[{self.extra}]'"
 
 
 class DefinitionWarning(UserWarning):

@@ -698,6 +698,7 @@ def error_samples() -> list[StatewardError]:
         EndlessLoop(lifecycle="Order", state="paid", event="Pay", cycle=("a:x", "b:y"), limit=1000),
         stateward.errors.DocumentInvalid("is no element", document="order.scxml", line=3, element="stat"),
         stateward.errors.EvaluationError("x is not declared"),
+        stateward.errors.ExtraMissing(package="defusedxml", extra="scxml"),
         SnapshotInvalid("does not fit", lifecycle="Order", state="paid"),
         MachineBusy(lifecycle="Order", event="Pay"),
         MachineStopped(lifecycle="Order", event="Pay"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,17 @@ def test_the_run_command_says_what_is_still_due_and_what_has_finished(folder: Pa
 @pytest.mark.parametrize("event", ["open={", "+1parsec"])
 def test_an_event_that_says_nothing_is_a_mistake(event: str, folder: Path) -> None:
     assert "Error" in run("run", folder / "deep" / "door.scxml", event, code=2).output
+
+
+def test_a_missing_extra_is_told_with_what_to_install(folder: Path) -> None:
+    code = (
+        "import sys; sys.modules['defusedxml'] = None; sys.argv = ['stateward', 'scxml', 'test', '.']\n"
+        "from stateward.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "Error: defusedxml is not installed: pip install 'stateward[scxml]'\n"
 
 
 def test_the_export_command_writes_a_lifecycle(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from stateward.scxml.python import PythonDatamodel
 from stateward.scxml.run import Run
 from stateward.scxml.values import MapValue, RecordValue, Value, freeze
 
-from stateward.scxml.values import EvaluationError
+from stateward.errors import EvaluationError
 
 DATAMODEL = PythonDatamodel()
 EVENT = RecordValue("Event", MapValue([("name", "go"), ("data", freeze({"list": [1], "dict": {}}))]))

@@ -14,10 +14,13 @@ from xml.sax.handler import ContentHandler, feature_namespaces
 from xml.sax.saxutils import escape, quoteattr
 from xml.sax.xmlreader import InputSource
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.expatreader import DefusedExpatParser
+from stateward.errors import DocumentInvalid, ExtraMissing
 
-from stateward.errors import DocumentInvalid
+try:
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.expatreader import DefusedExpatParser
+except ModuleNotFoundError as error:
+    raise ExtraMissing(package="defusedxml", extra="scxml") from error
 
 __all__ = ["NAMESPACE", "Element", "canonical", "inner_text", "parse", "serialise"]
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from typing import Any
 
 from stateward.errors import EvaluationError
 
-__all__ = ["check_name", "levels", "parse", "refuse", "weight"]
+__all__ = ["check_length", "check_name", "levels", "parse", "refuse", "weight"]
 
 TEXT_LIMIT = 65_536
 """Characters of the longest expression or script."""
 NESTING_LIMIT = 100
 """Levels of nesting of the deepest expression or script."""
+FUNCTION_NESTING_LIMIT = 5
+"""Functions within functions: each keeps its own text, with those of all within it."""
 
 
 def parse(text: str, *, is_script: bool = False) -> list[ast.stmt] | ast.expr:
@@ -21,36 +24,71 @@ def parse(text: str, *, is_script: bool = False) -> list[ast.stmt] | ast.expr:
     Raises:
         EvaluationError: it is no Python, too long or too deep.
     """
-    if len(text) > TEXT_LIMIT:
-        message = f"a text of {len(text)} characters is too long"
-        raise EvaluationError(message)
+    check_length(text)
     try:
-        tree: Any = ast.parse(text) if is_script else ast.parse(text.strip(), mode="eval")
-        found: list[ast.stmt] | ast.expr = tree.body
-        if levels(tree) > NESTING_LIMIT:
-            message = f"nested more than {NESTING_LIMIT} levels deep"
-            raise EvaluationError(message)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about `'\\d'`, say: nobody who runs a document can mend it
+            tree: Any = ast.parse(text) if is_script else ast.parse(text.strip(), mode="eval")
+        _annotate(tree)
     except SyntaxError as error:
         message = f"{text.strip()!r:.200} is no Python: {error.msg}"
         raise EvaluationError(message) from None
     except (ValueError, MemoryError, RecursionError) as error:
         message = f"{text.strip()!r:.200} can't be read: {type(error).__name__} {error}"
         raise EvaluationError(message) from None
+    found: list[ast.stmt] | ast.expr = tree.body
     return found
 
 
-def levels(tree: ast.AST) -> int:
-    """How deep a tree is, found without recursion."""
-    levels, row = 0, [tree]
-    while row:
-        levels += 1
-        row = [child for node in row for child in ast.iter_child_nodes(node)]
-    return levels
+def check_length(text: str) -> None:
+    """Refuse a text before anything is done with it.
+
+    Raises:
+        EvaluationError: it is too long.
+    """
+    if len(text) > TEXT_LIMIT:
+        message = f"a text of {len(text)} characters is too long"
+        raise EvaluationError(message)
+
+
+def _annotate(tree: ast.AST) -> None:
+    """Write into each node, once, what `weight` and `levels` tell of it.
+
+    Raises:
+        EvaluationError: the tree is too deep, or its functions are.
+    """
+    rows, nodes = 0, [tree]
+    ordered: list[ast.AST] = []
+    while nodes:
+        rows += 1
+        if rows > NESTING_LIMIT:
+            message = f"nested more than {NESTING_LIMIT} levels deep"
+            raise EvaluationError(message)
+        ordered += nodes
+        nodes = [child for node in nodes for child in ast.iter_child_nodes(node)]
+    for node in reversed(ordered):
+        measures = [_measures(child) for child in ast.iter_child_nodes(node)]
+        functions = max((each[2] for each in measures), default=0) + isinstance(node, (ast.FunctionDef, ast.Lambda))
+        if functions > FUNCTION_NESTING_LIMIT:
+            message = f"functions nested more than {FUNCTION_NESTING_LIMIT} deep"
+            raise EvaluationError(message)
+        weight = 1 + sum(each[0] for each in measures)
+        node.measures = weight, 1 + max((each[1] for each in measures), default=0), functions  # type: ignore[attr-defined]
+
+
+def _measures(node: ast.AST) -> tuple[int, int, int]:
+    measures: tuple[int, int, int] = node.measures  # type: ignore[attr-defined]
+    return measures
+
+
+def levels(node: ast.AST) -> int:
+    """How deep a parsed node is."""
+    return _measures(node)[1]
 
 
 def weight(*nodes: ast.AST) -> int:
     """How many nodes there are: what going once through a loop's or a function's body counts."""
-    return sum(1 for node in nodes for _ in ast.walk(node))
+    return sum(_measures(node)[0] for node in nodes)
 
 
 def refuse(node: ast.AST) -> EvaluationError:
