@@ -31,6 +31,7 @@ __all__ = [
     "Condition",
     "Failure",
     "Scope",
+    "bounded",
     "compile_data",
     "compile_value",
     "inline_value",
@@ -38,6 +39,8 @@ __all__ = [
     "perform",
 ]
 
+YIELDS_MAX = 5_000
+"""What one block can yield; each error on the way counts too."""
 Yielded = Iterator[EffectMarker | Raise]
 Sources = Mapping[Element, str]
 """The texts of the files that a document names, by the element that does."""
@@ -114,6 +117,19 @@ def perform(executables: Sequence[Executable], scope: Scope) -> Yielded:
             raise Failure(failure_event(each.element, str(error))) from None
 
 
+def bounded(items: Yielded) -> Yielded:
+    """What an action yields, as long as it is not more than the kernel takes from one action.
+
+    Raises:
+        EvaluationError: it is.
+    """
+    for number, item in enumerate(items):
+        if number == YIELDS_MAX:
+            message = f"it asks for more than {YIELDS_MAX} events, effects and logs at once"
+            raise EvaluationError(message)
+        yield item
+
+
 def failure_event(element: Element, reason: str, *, sendid: str | None = None) -> ScxmlEvent:
     """`error.execution` for an element."""
     return error_event("error.execution", reason, element=element.tag, line=element.line, sendid=sendid)
@@ -134,7 +150,7 @@ class Block:
         """The action."""
         scope = Scope(data, event, meta)
         try:
-            yield from perform(self._executables, scope)
+            yield from bounded(perform(self._executables, scope))
         except Failure as failure:
             yield Raise(failure.event)
         except EvaluationError as error:  # the block as a whole takes too many steps
@@ -208,12 +224,18 @@ class _If(Executable):
             else:
                 branches[-1][1].append(each)
         self._branches = [
-            (_condition_of(each, datamodel), compile_all(content, datamodel, sources)) for each, content in branches
+            (each, _condition_of(each, datamodel), compile_all(content, datamodel, sources))
+            for each, content in branches
         ]
 
     def execute(self, scope: Scope) -> Yielded:
-        for holds, content in self._branches:
-            if holds is None or holds(scope.run):
+        for at, holds, content in self._branches:
+            try:
+                is_taken = holds is None or holds(scope.run)
+            except EvaluationError as error:  # counts as false, as every condition does (5.9.1)
+                yield Raise(failure_event(at, str(error)))
+                is_taken = False
+            if is_taken:
                 yield from perform(content, scope)
                 return
 
@@ -328,10 +350,10 @@ class _Send(Executable):
         run = scope.run
         given = self.element.get("id")
         sendid = given or scope.new_send_id()
-        if self._assign_id is not None:
-            self._assign_id(run, sendid)
-            given = sendid
         try:
+            if self._assign_id is not None:
+                self._assign_id(run, sendid)
+                given = sendid
             event, delay = self._message(scope, given)
             target = self._target(run) or ""
             kind = self._type(run) or "scxml"
@@ -450,7 +472,8 @@ def param_value(param: Element, datamodel: Datamodel) -> Callable[[Run], Value]:
     return datamodel.expression(param.get("expr") or param.get("location") or "")
 
 
-_DELAY = re.compile(r"\+?(\d+\.?\d*|\.\d+)(ms|s)")
+_DELAY = re.compile(r"\+?(\d+\.?\d*|\.\d+)(ms|s)", re.ASCII)
+_DELAY_MAX = timedelta(days=1_000_000)
 
 
 def parse_delay(text: str) -> timedelta:
@@ -463,9 +486,8 @@ def parse_delay(text: str) -> timedelta:
     if found is None:
         message = f"{text!r:.50} is no delay: write 1.5s or 500ms"
         raise EvaluationError(message)
-    try:
-        number = float(found[1])
-        return timedelta(milliseconds=number) if found[2] == "ms" else timedelta(seconds=number)
-    except OverflowError:
-        message = f"{text!r:.50} is too long a delay"
-        raise EvaluationError(message) from None
+    seconds = float(found[1]) / (1000 if found[2] == "ms" else 1)
+    if seconds > _DELAY_MAX.total_seconds():
+        message = f"{text!r:.50} is too long a delay; {_DELAY_MAX.days} days are waited at most"
+        raise EvaluationError(message)
+    return timedelta(seconds=seconds)

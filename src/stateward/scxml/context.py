@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stateward.chart import Context, EventMarker, Meta
+from stateward.chart import Context, Event, EventMarker, Meta
 from stateward.scxml.ids import id_of
 from stateward.scxml.messages import ORIGIN_TYPE, event_record
 from stateward.scxml.run import Run
@@ -24,6 +24,8 @@ class Data(Context, frozen=True):
     """How many ids have been made up for `<send>`."""
     result: Value = None
     """What the last `<donedata>` came to."""
+    last: Event | None = None
+    """At the end, the event that led there."""
 
 
 def location_of(session: str) -> str:

@@ -7,12 +7,16 @@ is entered; with late binding, those within a state by the state's first entry a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-from stateward.chart import Actions, EffectMarker, EventMarker, Meta, Raise
+from msgspec.structs import replace
+
+from stateward.chart import Actions, Chart, EffectMarker, Event, EventMarker, Meta, Raise
 from stateward.errors import EvaluationError
 from stateward.scxml.content import (
     Failure,
     Scope,
+    bounded,
     compile_data,
     compile_value,
     failure_event,
@@ -25,7 +29,7 @@ from stateward.scxml.run import Run
 from stateward.scxml.values import MapValue, Value
 from stateward.scxml.xml import Element, canonical, inner_text
 
-__all__ = ["DoneData", "Invocation", "LateData", "Prologue", "data_elements", "result_of"]
+__all__ = ["DoneData", "Ending", "Invocation", "LateData", "Prologue", "data_elements", "prologue_of", "result_of"]
 
 Yielded = Iterator[EffectMarker | Raise]
 
@@ -84,6 +88,7 @@ class Prologue:
         self.datamodel = datamodel
         self.is_late = root.get("binding") == "late"
         self.element = root
+        self.name = root.get("name")
         self.script = root.first("script")
         self.declared: dict[str, Element] = {}
         """The `<datamodel>` of each state by its id, of the document's own by an empty text; in document order."""
@@ -103,7 +108,7 @@ class Prologue:
 
     def _described(self, sources: Mapping[Element, str]) -> str:
         """All that it depends on, as a text."""
-        parts = [self.datamodel.name, "late"] if self.is_late else [self.datamodel.name]
+        parts = [self.datamodel.name, "late" if self.is_late else "", "unnamed" if self.name is None else ""]
         for state, declaration in self.declared.items():
             parts += [state, canonical(declaration), *(sources.get(each, "") for each in declaration.all("data"))]
         if self.script is not None:
@@ -119,7 +124,8 @@ class Prologue:
             for name in given:
                 if name in self._own:
                     scope.run.data = scope.run.data.replace(name, given[name])
-            yield from bind(scope, [each for each in self._bound if each.id not in given or each.id not in self._own])
+            bound = [each for each in self._bound if each.id not in given or each.id not in self._own]
+            yield from bounded(bind(scope, bound))
         except EvaluationError as error:
             yield Raise(failure_event(self.element, str(error)))
         if self.script is not None and self._run_script is not None:
@@ -153,7 +159,7 @@ class LateData:
         scope = Scope(data, event, meta)
         scope.replace(bound=data.bound | {self.state})
         try:
-            yield from bind(scope, self._data)
+            yield from bounded(bind(scope, self._data))
         except EvaluationError as error:
             yield Raise(failure_event(self.element, str(error)))
         return scope.data
@@ -166,7 +172,7 @@ class LateData:
 
 
 class DoneData:
-    """A final state's `<donedata>`, worked out by its last entry action (5.5).
+    """A final state's `<donedata>` (5.5), worked out by its last entry action, at the top level the last exit action.
 
     What is wrong is an event of its own, raised before the completion's, so it can't wait for the completion to ask.
     """
@@ -202,6 +208,30 @@ class DoneData:
 
     def __hash__(self) -> int:
         return hash(self._key)
+
+
+class Ending:
+    """The last entry action of a top-level final state: it keeps the event that led there.
+
+    Exit handlers run when the session ends, after the last step, and are to see that event still.
+    """
+
+    def __call__(self, data: Data, event: EventMarker) -> Data:
+        """The action."""
+        return replace(data, last=event if isinstance(event, Event) else None, result=None)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ending)
+
+    def __hash__(self) -> int:
+        return hash(Ending)
+
+
+def prologue_of(chart: Chart[Any]) -> Prologue | None:
+    """The first action of a chart that was read from SCXML; None for any other."""
+    first = chart.states[0].initial_actions[:1]
+    call: object = first[0].call if first else None
+    return call if isinstance(call, Prologue) else None
 
 
 def result_of(data: Data, _: EventMarker) -> Value:

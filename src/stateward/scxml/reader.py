@@ -14,7 +14,7 @@ from stateward.errors import DefinitionError, DocumentInvalid
 from stateward.scxml.content import Block, Condition, Failure
 from stateward.scxml.context import Data
 from stateward.scxml.datamodel import Datamodel
-from stateward.scxml.document import DoneData, Invocation, LateData, Prologue, data_elements, result_of
+from stateward.scxml.document import DoneData, Ending, Invocation, LateData, Prologue, data_elements, result_of
 from stateward.scxml.ids import name_for
 from stateward.scxml.messages import Descriptors, error_event
 from stateward.scxml.null import NullDatamodel
@@ -153,8 +153,8 @@ class _Reader:
         state.children = [self._state(each, path) for each in children]
         state.entry = self._entry(element, path)
         state.exit = tuple(self._block(each) for each in element.all("onexit") if each.elements)
-        if element.first("donedata") is not None:
-            state.data = Handler("donedata", result_of)
+        if state.kind is StateKind.FINAL:
+            self._set_ending(element, state, is_top=not parent)
         if state.kind is StateKind.COMPOSITE:
             self._set_initial(element, state)
         elif element.get("initial") is not None:
@@ -170,13 +170,23 @@ class _Reader:
             late = LateData(path, element, self._datamodel, self._sources)
             found.append(Handler(late.text, late, wants_meta=True))
         found += [self._block(each) for each in element.all("onentry") if each.elements]
-        for each in element.all("donedata"):
-            done = DoneData(each, self._datamodel)
-            found.append(Handler(done.text, done, wants_meta=True))
         for each in element.all("invoke"):
             invocation = Invocation(each)
             found.append(Handler(invocation.text, invocation))
         return tuple(found)
+
+    def _set_ending(self, element: Element, state: StateDraft, *, is_top: bool) -> None:
+        """The data of a final state: worked out when the document ends, or when the final is entered."""
+        handlers = tuple(Handler(done.text, done, wants_meta=True) for done in self._done_data(element))
+        if is_top:
+            state.entry = (*state.entry, Handler("ending", Ending()))
+            state.exit = (*state.exit, *handlers)
+        elif handlers:
+            state.entry = (*state.entry, *handlers)
+            state.data = Handler("donedata", result_of)
+
+    def _done_data(self, element: Element) -> list[DoneData]:
+        return [DoneData(each, self._datamodel) for each in element.all("donedata")]
 
     def _set_initial(self, element: Element, state: StateDraft) -> None:
         initial = element.first("initial")
@@ -274,6 +284,10 @@ class _Reader:
         seen: dict[str, Element] = {}
         for each in self._root.walk():
             if each.tag == "data":
+                if each.attributes["id"].startswith("_"):
+                    raise self._error(
+                        f"has the id {each.get('id')}; those that begin with an underscore are the system's", each
+                    )
                 first = seen.setdefault(each.attributes["id"], each)
                 if first is not each:
                     raise self._error(f"has the id {each.get('id')}, as <data> on line {first.line}", each)

@@ -18,15 +18,15 @@ from datetime import timedelta
 from itertools import count
 from typing import Protocol
 
-from stateward.chart import Chart, EffectMarker, EventMarker
+from stateward.chart import Chart, EffectMarker, Started
 from stateward.errors import EndlessLoop, Refusal
 from stateward.kernel import Snapshot, Step, start, step
 from stateward.kernel.step import leave
 from stateward.scxml.context import Data, new_data
+from stateward.scxml.document import prologue_of
 from stateward.scxml.ids import id_of
 from stateward.scxml.messages import Cancel, Log, ScxmlEvent, Send
-from stateward.scxml.reader import DEFAULT_NAME
-from stateward.scxml.values import MapValue, Value, freeze, thaw
+from stateward.scxml.values import MapValue, freeze, thaw
 
 __all__ = ["Clock", "MonotonicClock", "Session", "VirtualClock"]
 
@@ -105,8 +105,9 @@ class Session:
         self._delayed: list[tuple[timedelta, int, Send]] = []
         self._order = count()
         given = MapValue([(name, freeze(value)) for name, value in (data or {}).items()])
-        name = "" if chart.kind == DEFAULT_NAME else chart.kind
-        self._last: EventMarker | None = None
+        prologue = prologue_of(chart)
+        name = (prologue.name if prologue is not None else None) or ""
+        self._last: ScxmlEvent | None = None
         self._finished = False
         first = start(chart, new_data(session, name, given))
         self._snapshot = first.snapshot
@@ -153,8 +154,10 @@ class Session:
             EvaluationError: `data` holds what is no plain data.
             EndlessLoop: handling it did not come to rest.
         """
-        self._queue.append(ScxmlEvent(name, freeze(data)))
+        event = ScxmlEvent(name, freeze(data))
         self.run_due()
+        self._queue.append(event)
+        self._drain()
 
     def run_due(self) -> None:
         """Handle what is in the queue, and the delayed events whose time has come.
@@ -177,7 +180,7 @@ class Session:
             outcome = step(self.chart, self._snapshot, event)
             if not isinstance(outcome, Refusal):
                 self._take(outcome)
-        assert isinstance(self._last, ScxmlEvent)
+        assert self._last is not None
         raise EndlessLoop(
             lifecycle=self.chart.kind,
             state=self._snapshot.state,
@@ -192,14 +195,13 @@ class Session:
         for effect in outcome.effects:
             self._do(effect)
         if self._snapshot.position.finished and not self._finished:
-            self._finish(outcome.data)
+            self._finish()
 
-    def _finish(self, result: Value) -> None:
+    def _finish(self) -> None:
         """The end of a session (`exitInterpreter`): exit handlers run, and nothing that waits is delivered any more."""
-        self.result = thaw(result)
         self._finished = True
-        last = leave(self._snapshot, self._last if self._last is not None else ScxmlEvent(""))
-        self._take(last)
+        self._take(leave(self._snapshot, self._snapshot.context.last or Started()))
+        self.result = thaw(self._snapshot.context.result)
         self._queue.clear()
         self._delayed.clear()
 

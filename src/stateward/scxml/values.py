@@ -143,6 +143,7 @@ class ListValue(SeriesValue):
         return ListValue((*self.items[:index], value, *self.items[index + 1 :]))
 
     def write(self, parts: list[str], room: int) -> int:
+        """As Python writes a list."""
         return _write_series("[", self.items, "]", parts, room)
 
 
@@ -152,6 +153,7 @@ class TupleValue(SeriesValue):
     __slots__ = ()
 
     def write(self, parts: list[str], room: int) -> int:
+        """As Python writes a tuple."""
         return _write_series("(", self.items, ",)" if len(self.items) == 1 else ")", parts, room)
 
 
@@ -171,6 +173,7 @@ class SetValue(Compound):
         return hash(frozenset(self.items))
 
     def write(self, parts: list[str], room: int) -> int:
+        """As Python writes a set, in the order of its members."""
         opening, closing = ("{", "}") if self.items else ("set(", ")")
         return _write_series(opening, self.items, closing, parts, room)
 
@@ -219,6 +222,7 @@ class MapValue(Compound):
         return hash(frozenset(self.items.items()))
 
     def write(self, parts: list[str], room: int) -> int:
+        """As Python writes a dict."""
         room = _write_literal("{", parts, room)
         for n, (key, value) in enumerate(self.items.items()):
             room = _write_literal(", " if n else "", parts, room)
@@ -249,6 +253,7 @@ class RecordValue(Compound):
         return hash((self.kind, self.fields))
 
     def write(self, parts: list[str], room: int) -> int:
+        """As a call that would make it."""
         room = _write_literal(f"{self.kind}(", parts, room)
         for n, (name, value) in enumerate(self.fields.items.items()):
             room = _write_literal(f"{', ' if n else ''}{name}=", parts, room)
@@ -265,6 +270,7 @@ class Opaque(Compound):
     __slots__ = ()
 
     def write(self, parts: list[str], room: int) -> int:
+        """What stands for it."""
         return _write_literal(self._title(), parts, room)
 
     def _title(self) -> str:

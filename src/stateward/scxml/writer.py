@@ -28,9 +28,8 @@ from stateward.chart.nodes import (
 )
 from stateward.chart.values import Event
 from stateward.scxml.content import Block, Condition
-from stateward.scxml.document import DoneData, Invocation, LateData, Prologue
+from stateward.scxml.document import DoneData, Ending, Invocation, LateData, prologue_of
 from stateward.scxml.ids import id_of
-from stateward.scxml.reader import DEFAULT_NAME
 from stateward.scxml.xml import Element, serialise
 
 __all__ = ["ids_of", "write"]
@@ -57,7 +56,7 @@ def ids_of(chart: Chart[Any]) -> dict[str, str]:
     `done.state.a` would be taken for `done.state.a.b` too.
     """
     paths = [state.path for state in chart.states[1:]]
-    if _prologue_of(chart) is not None:
+    if prologue_of(chart) is not None:
         return {path: id_of(path) for path in paths}
     names = Counter(_identifier(state.name) for state in chart.states[1:])
     found: dict[str, str] = {}
@@ -79,17 +78,10 @@ def _unlike(taken: Iterable[str], name: str) -> str:
     return next(each for each in (name, *(f"{name}-{n}" for n in range(2, len(known) + 3))) if each not in known)
 
 
-def _prologue_of(chart: Chart[Any]) -> Prologue | None:
-    """The first action of a chart that was read; None for any other."""
-    first = chart.states[0].initial_actions[:1]
-    call: object = first[0].call if first else None
-    return call if isinstance(call, Prologue) else None
-
-
 class _Writer:
     def __init__(self, chart: Chart[Any]) -> None:
         self._chart = chart
-        self._prologue = _prologue_of(chart)
+        self._prologue = prologue_of(chart)
         self._ids_by_path = ids_of(chart)
         self._has_completions = any(state.kind is StateKind.FINAL and state.parent for state in chart.states)
         self._stubs: dict[str, str] = {}
@@ -99,7 +91,7 @@ class _Writer:
         chart, prologue = self._chart, self._prologue
         top = chart.states[0]
         attributes = {"version": "1.0"}
-        if prologue is None or chart.kind != DEFAULT_NAME:
+        if prologue is None or prologue.name is not None:
             attributes["name"] = chart.kind
         attributes["datamodel"] = "python" if prologue is None else prologue.datamodel.name
         if prologue is not None and prologue.is_late:
@@ -167,7 +159,7 @@ class _Writer:
             call: object = each.call
             if isinstance(call, (DoneData, Invocation)):
                 yield call.element
-            elif not isinstance(call, LateData):  # which is written as the state's <datamodel>
+            elif not isinstance(call, (LateData, Ending)):  # late data are written as the state's <datamodel>
                 yield _holding("onentry", self._content(each))
         for timer, delay in self._timers(state):
             attributes = {"event": _timer_event(timer), "id": timer, **self._delay(delay)}
@@ -177,7 +169,8 @@ class _Writer:
 
     def _exit(self, state: StateNode) -> Iterator[Element]:
         for each in state.exit:
-            yield _holding("onexit", self._content(each))
+            call: object = each.call
+            yield call.element if isinstance(call, DoneData) else _holding("onexit", self._content(each))
         for timer, _ in self._timers(state):
             yield _holding("onexit", [Element("cancel", {"sendid": timer})])
 

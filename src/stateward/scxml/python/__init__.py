@@ -21,6 +21,9 @@ from stateward.scxml.values import Value
 
 __all__ = ["PythonDatamodel"]
 
+MESSAGE_LIMIT = 500
+"""Characters of the longest message: what a document names in it may be as long as the document."""
+
 T = TypeVar("T")
 
 
@@ -36,26 +39,23 @@ class PythonDatamodel:
 
     def expression(self, text: str) -> Callable[[Run], Value]:
         """The value of an expression."""
-        try:
-            evaluate = compile_expression(text)
-        except EvaluationError as error:
-            return raiser(str(error))
+        evaluate = _compiled(compile_expression, text)
+        if isinstance(evaluate, EvaluationError):
+            return raiser(str(evaluate))
         return lambda run: _guarded(lambda: evaluate(Frame(run)))
 
     def location(self, text: str) -> Callable[[Run, Value], None]:
         """What assigns a value to a location; to a name, only if it is declared."""
-        try:
-            place = compile_location(text)
-        except EvaluationError as error:
-            return raiser(str(error))
+        place = _compiled(compile_location, text)
+        if isinstance(place, EvaluationError):
+            return raiser(str(place))
         return lambda run, value: _guarded(lambda: place.assign(Frame(run), value))
 
     def script(self, text: str) -> Callable[[Run], None]:
         """What runs a script; a name that it assigns to is declared by that."""
-        try:
-            execute = compile_script(text)
-        except EvaluationError as error:
-            return raiser(str(error))
+        execute = _compiled(compile_script, text)
+        if isinstance(execute, EvaluationError):
+            return raiser(str(execute))
 
         def run_script(run: Run) -> None:
             run.may_declare = True
@@ -67,11 +67,25 @@ class PythonDatamodel:
         return run_script
 
 
+def _compiled(compile_: Callable[[str], T], text: str) -> T | EvaluationError:
+    """What the text means, or why it means nothing."""
+    try:
+        return _guarded(lambda: compile_(text))
+    except EvaluationError as error:
+        return error
+
+
 def _guarded(compute: Callable[[], T]) -> T:
-    """Compute, and turn whatever Python raises on the way into the one error of an evaluation."""
+    """Compute or compile, and turn whatever Python raises on the way into the one error of an evaluation."""
     try:
         return compute()
-    except EvaluationError:
-        raise
+    except EvaluationError as error:
+        raise EvaluationError(_message(error)) from None
     except Exception as error:  # an operator's own errors, and whatever else a document can think of
-        raise EvaluationError(f"{type(error).__name__}: {error}"[:500]) from None
+        raise EvaluationError(_message(error, type(error).__name__)) from None
+
+
+def _message(error: Exception, kind: str = "") -> str:
+    """What an error says, no longer than a message is, and without characters that no file can hold."""
+    text = f"{kind}: {error}" if kind else str(error)
+    return text[:MESSAGE_LIMIT].encode("utf-8", "backslashreplace").decode("utf-8")

@@ -7,15 +7,15 @@ from typing import Any
 
 from stateward.errors import EvaluationError
 from stateward.scxml.python.callables import CallableValue, call
-from stateward.scxml.python.formats import format_value, text_of
-from stateward.scxml.python.operators import add, checked_number, iterate, kind_name, power, truth
+from stateward.scxml.python.formats import format_value, representation_of, text_of
+from stateward.scxml.python.operators import add, checked_number, iterate, kind_name, power, spend_on_numbers, truth
 from stateward.scxml.run import Run
 from stateward.scxml.values import (
     SIZE_LIMIT,
-    Compound,
     ListValue,
     MapValue,
     RecordValue,
+    SeriesValue,
     SetValue,
     TupleValue,
     Value,
@@ -23,6 +23,11 @@ from stateward.scxml.values import (
 )
 
 __all__ = ["BUILTINS", "Builtin", "as_integer", "as_text", "make_dict", "reversed_list", "sorted_list"]
+
+
+_ABSENT: Any = object()
+LEVELS_OF_BUILTIN = 2
+"""What a call of a built-in function counts as, for what it may call in turn."""
 
 
 class Builtin(CallableValue):
@@ -39,14 +44,17 @@ class Builtin(CallableValue):
 
     def call(self, run: Run, positional: Sequence[Value], named: Mapping[str, Value]) -> Value:
         """The function's result."""
+        run.descend(LEVELS_OF_BUILTIN)
         try:
             return self.function(run, *positional, **named)
         except TypeError as error:
             # What Python says names a function of ours; what was passed wrongly is said by the rest.
             message = f"{self.name}(): {str(error).partition('() ')[2] or error}"
             raise EvaluationError(message) from None
+        finally:
+            run.ascend(LEVELS_OF_BUILTIN)
 
-    def __repr__(self) -> str:
+    def _title(self) -> str:
         return self.name
 
     def __reduce__(self) -> str | tuple[Any, ...]:
@@ -104,6 +112,7 @@ def make_dict(run: Run, given: Value = None, /, **named: Value) -> Value:
         run.spend(given.size)
         found.update(given.items)
     elif given is not None:
+        run.spend(size_of(given))  # its keys are looked at as a whole
         found.update(_pair(run, each) for each in iterate(run, given))
     found.update(named.items())
     return MapValue(found)
@@ -117,16 +126,19 @@ def _pair(run: Run, value: Value) -> tuple[Value, Value]:
     return found[0], found[1]
 
 
-def _divmod(_: Run, left: Value, right: Value, /) -> Value:
+def _divmod(run: Run, left: Value, right: Value, /) -> Value:
     if isinstance(left, (int, float)) and isinstance(right, (int, float)):
+        if isinstance(left, int) and isinstance(right, int):
+            spend_on_numbers(run, left, right)
         return TupleValue(divmod(left, right))
     message = "divmod() takes two numbers"
     raise EvaluationError(message)
 
 
 def _enumerate(run: Run, values: Value, start: Value = 0) -> Value:
-    first = as_integer(start, "enumerate")
-    return ListValue(TupleValue((first + n, each)) for n, each in enumerate(iterate(run, values)))
+    first, items = as_integer(start, "enumerate"), iterate(run, values)
+    run.spend(2 * len(items))
+    return ListValue(TupleValue((first + n, each)) for n, each in enumerate(items))
 
 
 def _filter(run: Run, function: Value, values: Value, /) -> Value:
@@ -136,9 +148,13 @@ def _filter(run: Run, function: Value, values: Value, /) -> Value:
     return ListValue(each for each in items if truth(call(run, function, (each,), {})))
 
 
-def _float(_: Run, value: Value = 0.0, /) -> Value:
+def _float(run: Run, value: Value = 0.0, /) -> Value:
     if isinstance(value, str):
-        return float(value[:1000])
+        if len(value) > 1000:
+            message = f"float() takes at most 1000 digits, not {len(value)}"
+            raise EvaluationError(message)
+        run.spend(len(value) // 8)
+        return float(value)
     if isinstance(value, (int, float)):
         return float(value)
     message = f"float() takes a number or a text, not {kind_name(value)}"
@@ -149,19 +165,23 @@ def _format(run: Run, value: Value, spec: Value = "", /) -> Value:
     return format_value(run, value, as_text(spec, "format"))
 
 
-def _int(_: Run, value: Value = 0, base: Value = 10) -> Value:
+def _int(run: Run, value: Value = 0, base: Value = _ABSENT) -> Value:
     if isinstance(value, str):
         if len(value) > 2500:
             message = f"int() takes at most 2500 digits, not {len(value)}"
             raise EvaluationError(message)
-        return int(value, as_integer(base, "int"))
-    if isinstance(value, (int, float)):
+        run.spend(len(value) // 4)
+        found = int(value, 10 if base is _ABSENT else as_integer(base, "int"))
+        size_of(found)  # whether it is too large: in another base than ten it may be
+        return found
+    if isinstance(value, (int, float)) and base is _ABSENT:
         return int(value)
     message = f"int() takes a number or a text, not {kind_name(value)}"
     raise EvaluationError(message)
 
 
-def _isinstance(_: Run, value: Value, kinds: Value, /) -> Value:
+def _isinstance(run: Run, value: Value, kinds: Value, /) -> Value:
+    run.spend(size_of(kinds))
     for kind in kinds.items if isinstance(kinds, TupleValue) else (kinds,):
         if isinstance(kind, Builtin) and kind.type_:
             if isinstance(value, kind.type_):
@@ -202,8 +222,8 @@ def _extreme(name: str, choose: Callable[..., Any]) -> Callable[..., Value]:
                 message = f"{name}() of nothing"
                 raise EvaluationError(message)
             return default
-        run.spend(sum(map(size_of, items)))
         ranks = items if key is None else [call(run, key, (each,), {}) for each in items]
+        run.spend(sum(map(size_of, ranks)))
         found: int = choose(range(len(items)), key=ranks.__getitem__)
         return items[found]
 
@@ -224,11 +244,7 @@ def _range(run: Run, *bounds: Value) -> Value:
 
 
 def _repr(run: Run, value: Value, /) -> Value:
-    if isinstance(value, Compound):
-        run.spend(value.size)
-    shown = repr(value)
-    run.spend_making(len(shown))
-    return shown
+    return representation_of(run, value)
 
 
 def reversed_list(run: Run, values: Value, /) -> Value:
@@ -236,7 +252,7 @@ def reversed_list(run: Run, values: Value, /) -> Value:
     return ListValue(reversed(iterate(run, values)))
 
 
-def _round(_: Run, number: Value, digits: Value = None) -> Value:
+def _round(run: Run, number: Value, digits: Value = None) -> Value:
     value = _number(number, "round")
     if digits is None:
         return round(value)
@@ -244,18 +260,20 @@ def _round(_: Run, number: Value, digits: Value = None) -> Value:
     if abs(places) > 1000:
         message = f"round() to {places} digits is too much"
         raise EvaluationError(message)
+    run.spend(abs(places) // 4)
     return checked_number(round(value, places))
 
 
 def _set(run: Run, values: Value = ListValue(), /) -> Value:  # noqa: B008 - a value never changes
+    run.spend(size_of(values))  # its members are looked at as a whole
     return SetValue(iterate(run, values))
 
 
 def sorted_list(run: Run, values: Value, /, *, key: Value = None, reverse: Value = False) -> Value:
     """The values in order, by what `key` makes of them."""
     items = iterate(run, values)
-    run.spend(sum(map(size_of, items)) * max(len(items).bit_length(), 1))
     ranks: Any = items if key is None else [call(run, key, (each,), {}) for each in items]
+    run.spend(sum(map(size_of, ranks)) * max(len(items).bit_length(), 1))
     order = sorted(range(len(items)), key=ranks.__getitem__, reverse=truth(reverse))
     return ListValue(items[index] for index in order)
 
@@ -267,8 +285,8 @@ def _str(run: Run, value: Value = "", /) -> Value:
 def _sum(run: Run, values: Value, /, start: Value = 0) -> Value:
     total = start
     for each in iterate(run, values):
-        if not isinstance(each, (int, float)):
-            message = f"sum() takes numbers, not {kind_name(each)}"
+        if not isinstance(each, (int, float, SeriesValue)):
+            message = f"sum() takes numbers, lists or tuples, not {kind_name(each)}"
             raise EvaluationError(message)
         total = add(run, total, each)
     return total
@@ -280,6 +298,7 @@ def _tuple(run: Run, values: Value = TupleValue(), /) -> Value:  # noqa: B008 - 
 
 def _zip(run: Run, *values: Value) -> Value:
     columns = [iterate(run, each) for each in values]
+    run.spend(2 * min(map(len, columns), default=0))
     return ListValue(TupleValue(row) for row in zip(*columns, strict=False))
 
 
@@ -302,8 +321,6 @@ def as_text(value: Value, function: str) -> str:
     message = f"{function}() takes a text, not {kind_name(value)}"
     raise EvaluationError(message)
 
-
-_ABSENT: Any = object()
 
 BUILTINS: dict[str, Builtin] = {
     each.name: each

@@ -9,13 +9,16 @@ from typing import Any
 from stateward.errors import EvaluationError
 from stateward.scxml.python.frame import Frame
 from stateward.scxml.python.operators import kind_name
-from stateward.scxml.python.syntax import check_name, levels, weight
+from stateward.scxml.python.syntax import check_name, levels, names_within, parse_function, text_of_function, weight
 from stateward.scxml.run import Run
 from stateward.scxml.values import MapValue, Opaque, RecordValue, Value
 
-__all__ = ["CallableValue", "ClassValue", "FunctionTemplate", "FunctionValue", "call", "field_of"]
+__all__ = ["COST_OF_MAKING", "CallableValue", "ClassValue", "FunctionTemplate", "FunctionValue", "call", "field_of"]
 
 Evaluate = Callable[[Frame], Value]
+
+COST_OF_MAKING = 5
+"""Steps that a function or a class takes to be made, beside those that its parts take."""
 
 
 class CallableValue(Opaque):
@@ -44,13 +47,15 @@ def call(run: Run, function: Value, positional: Sequence[Value], named: Mapping[
 class FunctionValue(CallableValue):
     """A function that a document wrote, with the values of the names around it when it was made.
 
-    It is compared by its text and those values. Its parameters are copies, as all values are: what it changes of
-    them is its own.
+    Of the names around it, it knows those that it uses. It is compared by its text and those values. Its parameters
+    are copies, as all values are: what it changes of them is its own.
     """
 
-    __slots__ = ("around", "body", "cost", "defaults", "levels", "name", "parameters", "source")
+    __slots__ = ("around", "body", "cost", "defaults", "knows_itself", "levels", "name", "parameters", "source")
 
-    def __init__(self, template: FunctionTemplate, defaults: Sequence[Value], around: MapValue) -> None:
+    def __init__(
+        self, template: FunctionTemplate, defaults: Sequence[Value], around: MapValue, *, knows_itself: bool = False
+    ) -> None:
         self.name = template.name
         self.parameters = template.parameters
         self.body = template.body
@@ -59,6 +64,8 @@ class FunctionValue(CallableValue):
         self.source = template.source
         self.defaults = tuple(defaults)
         self.around = around
+        self.knows_itself = knows_itself
+        """Whether its name means itself within it: a function's own function, which can't be around itself."""
         self._measure((template.source, around, *self.defaults))
 
     def call(self, run: Run, positional: Sequence[Value], named: Mapping[str, Value]) -> Value:
@@ -67,11 +74,14 @@ class FunctionValue(CallableValue):
 
     def invoke(self, run: Run, names: dict[str, Value]) -> tuple[Value, dict[str, Value]]:
         """Run it with its parameters bound: the result, and what its names stand for at the end."""
-        run.spend(self.cost)
+        run.spend(self.cost + len(self.around.items) + len(names))
         run.descend(self.levels)
         try:
-            frame = Frame(run, {**_texts(self.around), self.name: self, **names})
-            return self.body(frame), frame.names or {}
+            around = {str(name): value for name, value in self.around.items.items()}
+            if self.knows_itself:
+                around[self.name] = self
+            around.update(names)
+            return self.body(Frame(run, around)), around
         finally:
             run.ascend(self.levels)
 
@@ -86,8 +96,9 @@ class FunctionValue(CallableValue):
             message = f"{self.name}() takes {len(self.parameters)} values, not {len(positional)}"
             raise EvaluationError(message)
         names.update(zip(self.parameters, positional, strict=False))
+        open_names = frozenset(self.parameters[len(positional) :])
         for name, value in named.items():
-            if name not in self.parameters[len(positional) :]:
+            if name not in open_names:
                 message = f"{self.name}() takes no {name}, or has it already"
                 raise EvaluationError(message)
             names[name] = value
@@ -104,37 +115,29 @@ class FunctionValue(CallableValue):
         return hash(self._key())
 
     def _key(self) -> tuple[Any, ...]:
-        return self.source, self.defaults, self.around
+        return self.source, self.defaults, self.around, self.knows_itself
 
-    def __repr__(self) -> str:
+    def _title(self) -> str:
         return f"<function {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _function, (self.source, self.defaults, self.around)
+        return _function, self._key()
 
 
-def _texts(names: MapValue) -> dict[str, Value]:
-    return {str(name): value for name, value in names.items.items()}
-
-
-def _function(source: str, defaults: Sequence[Value], around: MapValue) -> FunctionValue:
+def _function(source: str, defaults: Sequence[Value], around: MapValue, knows_itself: bool) -> FunctionValue:
     """A function read back from its text."""
     from stateward.scxml.python.expressions import lambda_template  # noqa: PLC0415 - they make functions
     from stateward.scxml.python.statements import function_template  # noqa: PLC0415
 
-    [node] = ast.parse(source).body
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Lambda):
-        template = lambda_template(node.value)
-    else:
-        assert isinstance(node, ast.FunctionDef)
-        template = function_template(node)
-    return FunctionValue(template, defaults, around)
+    node = parse_function(source)
+    template = lambda_template(node) if isinstance(node, ast.Lambda) else function_template(node)
+    return FunctionValue(template, defaults, around, knows_itself=knows_itself)
 
 
 class FunctionTemplate:
     """What a `def` or a `lambda` says, compiled once."""
 
-    __slots__ = ("body", "cost", "defaults", "levels", "name", "parameters", "source")
+    __slots__ = ("body", "cost", "defaults", "levels", "name", "names", "parameters", "source")
 
     def __init__(
         self, node: ast.FunctionDef | ast.Lambda, name: str, defaults: Sequence[Evaluate], body: Evaluate
@@ -145,16 +148,21 @@ class FunctionTemplate:
             raise EvaluationError(message)
         self.name = name
         self.parameters = tuple(check_name(each.arg) for each in arguments.args)
+        if len(set(self.parameters)) < len(self.parameters):
+            message = f"{name}: two parameters have the same name"
+            raise EvaluationError(message)
         self.defaults = defaults
         self.body = body
         self.cost = weight(node)
         self.levels = levels(node)
-        self.source = ast.unparse(node)
+        self.names = names_within(node)
+        self.source = text_of_function(node)
 
-    def make(self, frame: Frame) -> FunctionValue:
+    def make(self, frame: Frame, *, knows_itself: bool = False) -> FunctionValue:
         """The function, as made within this frame."""
-        around = MapValue((frame.names or {}).items())
-        return FunctionValue(self, [each(frame) for each in self.defaults], around)
+        frame.run.spend(COST_OF_MAKING + len(self.names))
+        around = MapValue(frame.captured(self.names).items())
+        return FunctionValue(self, [each(frame) for each in self.defaults], around, knows_itself=knows_itself)
 
 
 class ClassValue(CallableValue):
@@ -166,7 +174,7 @@ class ClassValue(CallableValue):
         self.name = name
         self.methods = methods
         self.fields = fields
-        self._measure((methods, fields))
+        self._measure((name, methods, fields))
 
     def call(self, run: Run, positional: Sequence[Value], named: Mapping[str, Value]) -> Value:
         """A record of this class."""
@@ -188,7 +196,11 @@ class ClassValue(CallableValue):
             message = f"{self.name}.{name}() has no parameter for its owner"
             raise EvaluationError(message)
         result, names = method.invoke(run, method.bound_to(owner, positional, named))
-        return result, names[method.parameters[0]]
+        after = names[method.parameters[0]]
+        if not isinstance(after, RecordValue) or after.kind is not self:
+            message = f"{self.name}.{name}() assigned something else to {method.parameters[0]}"
+            raise EvaluationError(message)
+        return result, after
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ClassValue) and self._key() == other._key()
@@ -199,7 +211,7 @@ class ClassValue(CallableValue):
     def _key(self) -> tuple[Any, ...]:
         return self.name, self.methods, self.fields
 
-    def __repr__(self) -> str:
+    def _title(self) -> str:
         return self.name
 
     def __reduce__(self) -> tuple[Any, ...]:

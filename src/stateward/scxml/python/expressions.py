@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from stateward.errors import EvaluationError
-from stateward.scxml.python.builtins import BUILTINS
 from stateward.scxml.python.callables import ClassValue, FunctionTemplate, call, field_of
 from stateward.scxml.python.formats import format_value
 from stateward.scxml.python.frame import Frame
-from stateward.scxml.python.locations import FieldLocation, ItemLocation, Location, NameLocation
+from stateward.scxml.python.locations import FieldLocation, ItemLocation, Location, NameLocation, value_of_name
 from stateward.scxml.python.methods import method_of, mutator_of
 from stateward.scxml.python.operators import BINARY, COMPARE, UNARY, Slice, item, iterate, kind_name, truth
 from stateward.scxml.python.syntax import check_name, parse, refuse, weight
@@ -96,18 +96,7 @@ def _constant(node: ast.Constant) -> Evaluate:
 
 def _name(node: ast.Name) -> Evaluate:
     name = check_name(node.id)
-
-    def evaluate(frame: Frame) -> Value:
-        if frame.names is not None and name in frame.names:
-            return frame.names[name]
-        run = frame.run
-        for known in (run.data.items, run.system.items, BUILTINS):
-            if name in known:
-                return known[name]
-        message = f"{name} is not declared"
-        raise EvaluationError(message)
-
-    return evaluate
+    return lambda frame: value_of_name(frame, name)
 
 
 # Operators.
@@ -166,7 +155,8 @@ def _conditional(node: ast.IfExp) -> Evaluate:
 
 
 def _subscript(node: ast.Subscript) -> Evaluate:
-    container, key = expression(node.value), expression(node.slice)
+    container = expression(node.value)
+    key = _slice(node.slice) if isinstance(node.slice, ast.Slice) else expression(node.slice)
     return lambda frame: item(frame.run, container(frame), key(frame))
 
 
@@ -191,20 +181,37 @@ def _series(make: Callable[[list[Value]], Value]) -> Callable[[Any], Evaluate]:
     return compile_series
 
 
+def _members(node: ast.Set) -> Evaluate:
+    members = [_key(each) for each in node.elts]
+    return lambda frame: SetValue([each(frame) for each in members])
+
+
 def _mapping(node: ast.Dict) -> Evaluate:
     pairs: list[tuple[Evaluate, Evaluate]] = []
     for key, value in zip(node.keys, node.values, strict=True):
         if key is None:
             message = "** is not allowed in a document: use dict.update or |"
             raise EvaluationError(message)
-        pairs.append((expression(key), expression(value)))
+        pairs.append((_key(key), expression(value)))
     return lambda frame: MapValue([(key(frame), value(frame)) for key, value in pairs])
+
+
+def _key(node: ast.expr) -> Evaluate:
+    """What is looked at as a whole where it stands, to find out whether it is there already."""
+    value = expression(node)
+
+    def evaluate(frame: Frame) -> Value:
+        key = value(frame)
+        frame.run.spend(size_of(key))
+        return key
+
+    return evaluate
 
 
 def _comprehension(make: Callable[[Any], Value]) -> Callable[[Any], Evaluate]:
     def compile_comprehension(node: Any) -> Evaluate:
         element, cost = _element(node)
-        generators = [_generator(each) for each in node.generators]
+        generators = [_generator(*pair) for pair in pairwise((*node.generators, None))]
 
         def gather(frame: Frame, level: int, found: list[Any]) -> None:
             if level == len(generators):
@@ -215,6 +222,7 @@ def _comprehension(make: Callable[[Any], Value]) -> Callable[[Any], Evaluate]:
                 found.append(made)
                 return
             source, bind, conditions, price = generators[level]
+            price += len(frame.loops)  # which each item gets a copy of
             for each in iterate(frame.run, source(frame)):
                 frame.run.spend(price)
                 inner = frame.within(bind(frame, each))
@@ -253,11 +261,12 @@ def _element(node: Any) -> tuple[Callable[[Frame], tuple[Any, int]], int]:
 _Bind = Callable[[Frame, Value], dict[str, Value]]
 
 
-def _generator(node: ast.comprehension) -> tuple[Evaluate, _Bind, list[Evaluate], int]:
+def _generator(node: ast.comprehension, inner: ast.comprehension | None) -> tuple[Evaluate, _Bind, list[Evaluate], int]:
+    """What it goes through, binds and asks, and what each item costs: with it, the next generator starts anew."""
     if node.is_async:
         raise refuse(node)
-    bind = binding(node.target)
-    return expression(node.iter), bind, [expression(each) for each in node.ifs], 1 + weight(*node.ifs)
+    price = weight(node.target, *node.ifs) + (weight(inner.iter) if inner else 0)
+    return expression(node.iter), binding(node.target), [expression(each) for each in node.ifs], price
 
 
 def binding(node: ast.expr) -> _Bind:
@@ -336,6 +345,9 @@ def _call(node: ast.Call) -> Evaluate:
             message = "** is not allowed in a call"
             raise EvaluationError(message)
         named.append((check_name(keyword.arg), expression(keyword.value)))
+    if len(dict(named)) < len(named):
+        message = "an argument is given twice"
+        raise EvaluationError(message)
     if isinstance(node.func, ast.Attribute):
         return _method_call(node.func, positional, named)
     function = expression(node.func)
@@ -351,14 +363,14 @@ def _call(node: ast.Call) -> Evaluate:
 
 def _method_call(node: ast.Attribute, positional: list[Evaluate], named: list[tuple[str, Evaluate]]) -> Evaluate:
     """A call of a method, whose owner is assigned anew if the method changes it."""
-    owner_of, name = expression(node.value), check_name(node.attr)
-    try:
-        place_of_owner: Location | None = location(node.value)
-    except EvaluationError:
-        place_of_owner = None  # a value that stands nowhere: what it becomes is nobody's
+    name = check_name(node.attr)
+    # Of a value that stands nowhere, what it becomes is nobody's. Either is compiled, and evaluated, once.
+    place_of = location(node.value).resolve if _is_location(node.value) else None
+    owner_of = nothing if place_of else expression(node.value)
 
     def evaluate(frame: Frame) -> Value:
-        owner = owner_of(frame)
+        place = place_of(frame) if place_of else None
+        owner = place.read() if place else owner_of(frame)
         arguments = [each(frame) for each in positional]
         keywords = {key: each(frame) for key, each in named}
         run = frame.run
@@ -374,8 +386,8 @@ def _method_call(node: ast.Attribute, positional: list[Evaluate], named: list[tu
         else:
             message = f"{kind_name(owner)} has no method {name}"
             raise EvaluationError(message)
-        if place_of_owner is not None and after is not owner:
-            place_of_owner.update(frame, lambda _: after)
+        if place is not None and after is not owner:
+            place.update(lambda _: after)
         return result
 
     return evaluate
@@ -406,9 +418,8 @@ _EXPRESSIONS: dict[type[ast.expr], Callable[[Any], Evaluate]] = {
     ast.List: _series(ListValue),
     ast.ListComp: _comprehension(ListValue),
     ast.Name: _name,
-    ast.Set: _series(SetValue),
+    ast.Set: _members,
     ast.SetComp: _comprehension(SetValue),
-    ast.Slice: _slice,
     ast.Subscript: _subscript,
     ast.Tuple: _series(TupleValue),
     ast.UnaryOp: _unary,
@@ -431,5 +442,13 @@ def location(node: ast.expr) -> Location:
         return FieldLocation(location(node.value), check_name(node.attr))
     if isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Slice):
         return ItemLocation(location(node.value), expression(node.slice))
-    message = f"{ast.unparse(node):.100} is no location: a name, or an item or a field of one"
+    message = f"{type(node).__name__} is no location: a name, or an item or a field of one is"
     raise EvaluationError(message)
+
+
+def _is_location(node: ast.expr) -> bool:
+    while isinstance(node, ast.Attribute) or (
+        isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Slice)
+    ):
+        node = node.value
+    return isinstance(node, ast.Name)

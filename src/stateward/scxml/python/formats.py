@@ -9,9 +9,9 @@ from typing import Any
 
 from stateward.errors import EvaluationError
 from stateward.scxml.run import Run
-from stateward.scxml.values import Compound, MapValue, TupleValue, Value
+from stateward.scxml.values import INT_BITS_LIMIT, Compound, MapValue, TupleValue, Value, size_of
 
-__all__ = ["format_text", "format_value", "percent", "text_of"]
+__all__ = ["format_text", "format_value", "percent", "representation_of", "text_of"]
 
 WIDTH_LIMIT = 1000
 """The largest width or precision of a format."""
@@ -25,9 +25,13 @@ _KINDS = frozenset("diouxXeEfFgGcrsa%")
 
 def text_of(run: Run, value: Value) -> str:
     """`str(value)`."""
-    if isinstance(value, Compound):
-        run.spend(value.size)
-    text = str(value)
+    return value if isinstance(value, str) else representation_of(run, value)
+
+
+def representation_of(run: Run, value: Value) -> str:
+    """`repr(value)`."""
+    run.spend(size_of(value))
+    text = repr(value)
     run.spend_making(len(text))
     return text
 
@@ -46,13 +50,15 @@ def format_value(run: Run, value: Value, spec: str, conversion: str | None = Non
         raise EvaluationError(message)
     shown: Any = value
     if conversion in ("r", "a"):
-        if isinstance(value, Compound):
-            run.spend(value.size)
-        shown = repr(value) if conversion == "r" else ascii(value)
+        shown = representation_of(run, value)
+        if conversion == "a":
+            shown = shown.encode("ascii", "backslashreplace").decode("ascii")
     elif conversion == "s" or isinstance(value, Compound) or value is None:
         shown = text_of(run, value)
     text = format(shown, spec)
     run.spend_making(len(text))
+    if not isinstance(shown, str):
+        run.spend(len(text) // 2)  # digits take longer than characters
     return text
 
 
@@ -63,18 +69,17 @@ def format_text(run: Run, template: str, positional: Sequence[Value], named: Map
         EvaluationError: a field is more than a name or number, is missing, or its spec is not allowed.
     """
     parts: list[str] = []
-    length = following = 0
+    following = 0
     for literal, field, spec, conversion in Formatter().parse(template):
-        run.spend(1)
+        run.spend_making(len(literal))
         parts.append(literal)
-        length += len(literal)
         if field is not None:
             name = field or str(following)
             following += not field
             if "{" in (spec or "") or not (name.isdecimal() or name.isidentifier()):
                 message = f"{{{name:.50}}} is no field: a name or a number, and a format without fields of its own"
                 raise EvaluationError(message)
-            if name.isdecimal() and int(name[:6]) < len(positional):
+            if name.isdecimal() and len(name) < 6 and int(name) < len(positional):
                 value = positional[int(name)]
             elif name in named:
                 value = named[name]
@@ -82,8 +87,7 @@ def format_text(run: Run, template: str, positional: Sequence[Value], named: Map
                 message = f"the field {name:.50} has no value"
                 raise EvaluationError(message)
             parts.append(format_value(run, value, spec or "", conversion or None))
-            length += len(parts[-1])
-        run.spend_making(length)
+    run.spend_making(sum(map(len, parts)))
     return "".join(parts)
 
 
@@ -101,19 +105,23 @@ def percent(run: Run, template: str, given: Value) -> str:
         if any(int(found[part] or 0) > WIDTH_LIMIT for part in ("width", "precision")):
             message = f"the format {found[0][:32]!r} asks for more than {WIDTH_LIMIT} characters"
             raise EvaluationError(message)
-    shown: list[Any]
-    arguments: Any
-    if isinstance(given, MapValue):
-        shown = [_shown(run, each) for each in given.items.values()]
-        arguments = dict(zip(given.items, shown, strict=True))
-    else:
-        shown = [_shown(run, each) for each in (given.items if isinstance(given, TupleValue) else (given,))]
-        arguments = tuple(shown)
+    arguments = _arguments(run, template, given)
     # What one format can make of one value: the value's own text, or the width; all of them can be named again.
-    widest = max((len(str(each)) for each in shown), default=0) + 2 * WIDTH_LIMIT
-    run.spend_making(len(template) + template.count("%") * widest)
+    texts = arguments.values() if isinstance(arguments, dict) else arguments
+    widest = max((len(each) if isinstance(each, str) else INT_BITS_LIMIT // 2 for each in texts), default=0)
+    run.spend_making(len(template) + template.count("%") * (widest + 2 * WIDTH_LIMIT))
     text: str = template % arguments
+    run.spend_making(len(text))
     return text
+
+
+def _arguments(run: Run, template: str, given: Value) -> tuple[Any, ...] | dict[Value, Any]:
+    """What `%` takes from: values that stand in the template's order, or those of a dict by their names."""
+    run.spend(size_of(given))
+    if isinstance(given, MapValue) and any(found["name"] is not None for found in _PERCENT.finditer(template)):
+        return {name: _shown(run, each) for name, each in given.items.items()}
+    items = given.items if isinstance(given, TupleValue) else (given,)
+    return tuple(_shown(run, each) for each in items)
 
 
 def _shown(run: Run, value: Value) -> Any:

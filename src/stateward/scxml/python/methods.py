@@ -13,9 +13,9 @@ from typing import Any, cast
 from stateward.errors import EvaluationError
 from stateward.scxml.python.builtins import as_integer, as_text, make_dict, reversed_list, sorted_list
 from stateward.scxml.python.formats import format_text
-from stateward.scxml.python.operators import item, iterate, place
+from stateward.scxml.python.operators import item, iterate, place, searching
 from stateward.scxml.run import Run
-from stateward.scxml.values import ListValue, MapValue, SetValue, TupleValue, Value
+from stateward.scxml.values import ListValue, MapValue, SetValue, TupleValue, Value, brief, checked_key, size_of
 
 __all__ = ["method_of", "mutator_of"]
 
@@ -35,16 +35,44 @@ def mutator_of(value: Value, name: str) -> Mutator | None:
     return MUTATORS.get(type(value), {}).get(name)
 
 
-def _of_text(name: str) -> Method:
-    """A text's own method, for those whose result is no larger than the text."""
+def _of_text(name: str, costs: Callable[[str, Any], int] | None = None) -> Method:
+    """A text's own method, for those whose result is hardly larger than the text.
+
+    Args:
+        name: what Python calls it.
+        costs: how many steps it takes at worst, by the text and the first argument.
+    """
     method = getattr(str, name)
 
-    def apply(run: Run, text: str, *given: Value) -> Value:
-        run.spend(1 + len(text) // 16)
+    def apply(run: Run, text: str, /, *given: Value, **named: Value) -> Value:
+        run.spend(1 + len(text) // 16 + sum(map(size_of, given)))
+        if costs is not None:
+            run.spend(costs(text, given[0] if given else named.get("sep")))
         arguments = [each.items if isinstance(each, TupleValue) else each for each in given]
-        return _value_of(run, method(text, *arguments))
+        return _value_of(run, method(text, *arguments, **named))
 
     return apply
+
+
+def _costs_of_case(text: str, _: Any) -> int:
+    return len(text) // 4
+
+
+def _costs_of_stripping(text: str, characters: Any) -> int:
+    return len(text) * len(characters) // 512 if isinstance(characters, str) else 0
+
+
+def _costs_of_finding(text: str, part: Any) -> int:
+    return searching(text, part) if isinstance(part, str) else 0
+
+
+def _costs_of_finding_last(text: str, part: Any) -> int:
+    return searching(text, part, backward=True) if isinstance(part, str) else 0
+
+
+def _costs_of_splitting(text: str, part: Any) -> int:
+    # Every second character may be a part of its own, or one between two.
+    return len(text) // 2 + (searching(text, part, backward=True) if isinstance(part, str) else 0)
 
 
 def _value_of(run: Run, result: Any) -> Value:
@@ -55,6 +83,8 @@ def _value_of(run: Run, result: Any) -> Value:
         run.spend(len(result))
         return make(result)
     found: Value = result
+    if isinstance(found, str):
+        run.spend_making(len(found))  # of one character in small letters, three in capitals may come
     return found
 
 
@@ -76,10 +106,11 @@ def _join(run: Run, separator: str, values: Value, /) -> Value:
 
 
 def _replace(run: Run, text: str, old: Value, new: Value, count: Value = -1, /) -> Value:
-    old, new = as_text(old, "replace"), as_text(new, "replace")
-    run.spend(1 + len(text) // 16)
-    run.spend_making(len(text) + text.count(old) * max(len(new) - len(old), 0))
-    return text.replace(old, new, as_integer(count, "replace"))
+    old, new, most = as_text(old, "replace"), as_text(new, "replace"), as_integer(count, "replace")
+    run.spend(searching(text, old))
+    found = text.count(old)
+    run.spend_making(len(text) + (min(found, most) if most >= 0 else found) * max(len(new) - len(old), 0))
+    return text.replace(old, new, most)
 
 
 def _expandtabs(run: Run, text: str, size: Value = 8, /) -> Value:
@@ -97,7 +128,7 @@ def _index(run: Run, series: Any, value: Value, /) -> Value:
     if value in series.items:
         found: int = series.items.index(value)
         return found
-    message = f"{value!r} is not among them"
+    message = f"{brief(value)} is not among them"
     raise EvaluationError(message)
 
 
@@ -111,8 +142,9 @@ def _copy(_: Run, value: Value, /) -> Value:
     return value
 
 
-def _get(_: Run, mapping: MapValue, key: Value, default: Value = None, /) -> Value:
-    return mapping.items.get(key, default)
+def _get(run: Run, mapping: MapValue, key: Value, default: Value = None, /) -> Value:
+    run.spend(size_of(key))
+    return mapping.items.get(checked_key(key), default)
 
 
 def _keys(run: Run, mapping: MapValue, /) -> Value:
@@ -129,10 +161,14 @@ def _items(run: Run, mapping: MapValue, /) -> Value:
     return ListValue(TupleValue(pair) for pair in mapping.items.items())
 
 
+def _members(run: Run, values: Value) -> dict[Value, None]:
+    run.spend(size_of(values))  # they are looked at as a whole
+    return dict.fromkeys(map(checked_key, iterate(run, values)))
+
+
 def _relation(compare: Callable[[Set[Value], Set[Value]], bool]) -> Method:
     def apply(run: Run, members: SetValue, others: Value, /) -> Value:
-        other: dict[Value, None] = dict.fromkeys(iterate(run, others))
-        return compare(members.items.keys(), other.keys())
+        return compare(members.items.keys(), _members(run, others).keys())
 
     return apply
 
@@ -141,8 +177,8 @@ def _combination(symbol: str) -> Method:
     def apply(run: Run, members: SetValue, *others: Value) -> Value:
         found = list(members.items)
         for each in others:
-            items: dict[Value, None] = dict.fromkeys(iterate(run, each))
-            run.spend(len(found))
+            items = _members(run, each)
+            run.spend(members.size)
             if symbol == "|":
                 found = list(dict.fromkeys((*found, *items)))
             else:
@@ -152,15 +188,21 @@ def _combination(symbol: str) -> Method:
     return apply
 
 
-_TEXT_METHODS = """
-    capitalize casefold count endswith find index isalnum isalpha isascii isdecimal isdigit isidentifier islower
-    isnumeric isprintable isspace istitle isupper lower lstrip partition removeprefix removesuffix rfind rindex
-    rpartition rsplit rstrip split splitlines startswith strip swapcase title upper
-"""
+_TEXT_METHODS: dict[Callable[[str, Any], int] | None, str] = {
+    None: """
+        endswith isalnum isalpha isascii isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle
+        isupper removeprefix removesuffix startswith
+    """,
+    _costs_of_case: "capitalize casefold lower swapcase title upper",
+    _costs_of_stripping: "lstrip rstrip strip",
+    _costs_of_finding: "count find index partition",
+    _costs_of_finding_last: "rfind rindex rpartition",
+    _costs_of_splitting: "rsplit split splitlines",
+}
 
 METHODS: dict[type, dict[str, Method]] = {
     str: {
-        **{name: _of_text(name) for name in _TEXT_METHODS.split()},
+        **{name: _of_text(name, costs) for costs, names in _TEXT_METHODS.items() for name in names.split()},
         **{name: _padding(name) for name in ("center", "ljust", "rjust", "zfill")},
         "expandtabs": _expandtabs,
         "format": _format_method,
@@ -232,15 +274,15 @@ def _update(run: Run, mapping: MapValue, given: Value = None, /, **named: Value)
 
 
 def _setdefault(run: Run, mapping: MapValue, key: Value, default: Value = None, /) -> tuple[Value, Value]:
-    run.spend(1 + len(mapping.items) // 16)
-    if key in mapping.items:
+    run.spend(size_of(key) + len(mapping.items) // 4)
+    if checked_key(key) in mapping.items:
         return mapping.items[key], mapping
     return default, mapping.replace(key, default)
 
 
 def _pop_key(run: Run, mapping: MapValue, key: Value, default: Value = _ABSENT, /) -> tuple[Value, Value]:
-    run.spend(len(mapping.items))
-    if key not in mapping.items and default is not _ABSENT:
+    run.spend(mapping.size + size_of(key))
+    if checked_key(key) not in mapping.items and default is not _ABSENT:
         return default, mapping
     found = item(run, mapping, key)
     return found, MapValue({each: value for each, value in mapping.items.items() if each != key})
@@ -250,7 +292,7 @@ def _popitem(run: Run, mapping: MapValue, /) -> tuple[Value, Value]:
     if not mapping.items:
         message = "popitem() of an empty dict"
         raise EvaluationError(message)
-    run.spend(len(mapping.items))
+    run.spend(mapping.size)
     *_, last = mapping.items.items()
     return TupleValue(last), MapValue(islice(mapping.items.items(), len(mapping.items) - 1))
 
@@ -260,18 +302,20 @@ def _clear_map(_: Run, __: MapValue, /) -> tuple[Value, Value]:
 
 
 def _add(run: Run, members: SetValue, value: Value, /) -> tuple[Value, Value]:
-    run.spend(len(members.items))
+    run.spend(members.size + size_of(value))
     return None, SetValue((*members.items, value))
 
 
 def _discard(run: Run, members: SetValue, value: Value, /) -> tuple[Value, Value]:
-    run.spend(len(members.items))
+    run.spend(members.size + size_of(value))
+    checked_key(value)
     return None, SetValue(each for each in members.items if each != value)
 
 
 def _remove_member(run: Run, members: SetValue, value: Value, /) -> tuple[Value, Value]:
-    if value not in members.items:
-        message = f"{value!r} is not among them"
+    run.spend(size_of(value))
+    if checked_key(value) not in members.items:
+        message = f"{brief(value)} is not among them"
         raise EvaluationError(message)
     return _discard(run, members, value)
 

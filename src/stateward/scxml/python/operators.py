@@ -20,6 +20,8 @@ from stateward.scxml.values import (
     SetValue,
     TupleValue,
     Value,
+    brief,
+    checked_key,
     size_of,
 )
 
@@ -35,6 +37,8 @@ __all__ = [
     "kind_name",
     "place",
     "power",
+    "searching",
+    "spend_on_numbers",
     "truth",
 ]
 
@@ -63,14 +67,25 @@ def iterate(run: Run, value: Value) -> tuple[Value, ...]:
         EvaluationError: it is none of these.
     """
     if isinstance(value, SeriesValue):
-        items = value.items
-    elif isinstance(value, (SetValue, MapValue, str)):
-        items = tuple(value.items) if not isinstance(value, str) else tuple(value)
-    else:
-        message = f"{kind_name(value)} can't be gone through"
-        raise EvaluationError(message)
-    run.spend(len(items))
-    return items
+        run.spend(len(value.items))
+        return value.items
+    if isinstance(value, (SetValue, MapValue)):
+        run.spend(len(value.items))
+        return tuple(value.items)
+    if isinstance(value, str):
+        run.spend(len(value))
+        return tuple(value)
+    message = f"{kind_name(value)} can't be gone through"
+    raise EvaluationError(message)
+
+
+def searching(text: str, part: str, *, backward: bool = False) -> int:
+    """Steps that looking for a part in a text takes at worst.
+
+    Python compares character by character where the text or the part is short, or it looks from the end.
+    """
+    compared = min(len(part), 100) if len(text) >= 2500 and not backward else len(part)
+    return 1 + len(text) // 16 + len(text) * compared // 512
 
 
 # Arithmetic.
@@ -87,15 +102,25 @@ def _bits(value: int | float) -> int:
 def _numeric(symbol: str, compute: Callable[[Any, Any], Any], bits: Callable[[Any, Any], int]) -> Binary:
     """An operator on numbers whose result has at most so many bits."""
 
-    def apply(_: Run, left: Value, right: Value) -> Value:
+    def apply(run: Run, left: Value, right: Value) -> Value:
         if not isinstance(left, (int, float)) or not isinstance(right, (int, float)):
             raise _refused(symbol, left, right)
-        if isinstance(left, int) and isinstance(right, int) and bits(left, right) > INT_BITS_LIMIT:
-            message = f"{symbol} would make an integer of more than {INT_BITS_LIMIT} bits"
-            raise EvaluationError(message)
+        if isinstance(left, int) and isinstance(right, int):
+            made = bits(left, right)
+            if made > INT_BITS_LIMIT:
+                message = f"{symbol} would make an integer of more than {INT_BITS_LIMIT} bits"
+                raise EvaluationError(message)
+            spend_on_numbers(run, left, right, made)
         return checked_number(compute(left, right))
 
     return apply
+
+
+def spend_on_numbers(run: Run, left: int, right: int, made: int = 0) -> None:
+    """Count what takes longer the more bits there are, squared."""
+    bits = max(left.bit_length(), right.bit_length(), made)
+    if bits > 256:
+        run.spend(bits * bits >> 18)
 
 
 def checked_number(number: Any) -> Value:
@@ -112,7 +137,7 @@ def _widest(left: Any, right: Any) -> int:
 
 def _bits_of_power(left: Any, right: Any) -> int:
     # 0, 1 and -1 stay small whatever the exponent; a negative one gives a float.
-    return _bits(left) * max(int(right), 0) if abs(left) > 1 else 1
+    return (abs(left) - 1).bit_length() * max(int(right), 0) + 1 if abs(left) > 1 else 1
 
 
 def _bits_of_shift(left: Any, right: Any) -> int:
@@ -153,12 +178,12 @@ def _multiply(run: Run, left: Value, right: Value) -> Value:
 
 
 def _repeat(run: Run, value: str | SeriesValue, times: int) -> Value:
-    if size_of(value) * times > SIZE_LIMIT:
-        message = f"repeating it {times} times would make a value of more than {SIZE_LIMIT} units"
-        raise EvaluationError(message)
     if isinstance(value, str):
         run.spend_making(len(value) * times)
         return value * times
+    if (value.size - 1) * times >= SIZE_LIMIT:
+        message = f"repeating it would make a value of more than {SIZE_LIMIT} units"
+        raise EvaluationError(message)
     run.spend(len(value.items) * times)
     return type(value)(value.items * times)
 
@@ -268,13 +293,17 @@ def _ordered(symbol: str, compare: Callable[[Any, Any], Any]) -> Callable[[Run, 
 
 
 def _contains(run: Run, member: Value, container: Value) -> bool:
-    run.spend(size_of(container))
     if isinstance(container, str):
         if not isinstance(member, str):
             raise _refused("in", member, container)
+        run.spend(searching(container, member))
         return member in container
-    if isinstance(container, (SeriesValue, SetValue, MapValue)):
+    if isinstance(container, SeriesValue):
+        run.spend(container.size)
         return member in container.items
+    if isinstance(container, (SetValue, MapValue)):
+        run.spend(size_of(member))
+        return checked_key(member) in container.items
     raise _refused("in", member, container)
 
 
@@ -299,15 +328,19 @@ def item(run: Run, container: Value, key: Value) -> Value:
         EvaluationError: there is no such item.
     """
     if isinstance(container, MapValue):
-        if key in container.items:
+        run.spend(size_of(key))
+        if checked_key(key) in container.items:
             return container.items[key]
-        message = f"there is no key {key!r}"
+        message = f"there is no key {brief(key)}"
         raise EvaluationError(message)
     if isinstance(container, (SeriesValue, str)):
         if isinstance(key, Slice):
-            run.spend(size_of(container))
             cut = slice(key.start, key.stop, key.step)
-            return container[cut] if isinstance(container, str) else type(container)(container.items[cut])
+            if isinstance(container, str):
+                run.spend_making(len(range(*cut.indices(len(container)))))
+                return container[cut]
+            run.spend(len(range(*cut.indices(len(container.items)))))
+            return type(container)(container.items[cut])
         if isinstance(key, int):
             items: Any = container if isinstance(container, str) else container.items
             found: Value = items[place(key, len(items))]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from stateward.errors import EvaluationError
-from stateward.scxml.python.callables import ClassValue, FunctionTemplate
+from stateward.scxml.python.callables import COST_OF_MAKING, ClassValue, FunctionTemplate
 from stateward.scxml.python.expressions import expression, location, nothing, unpack
 from stateward.scxml.python.frame import Frame
 from stateward.scxml.python.locations import Location
 from stateward.scxml.python.methods import mutator_of
 from stateward.scxml.python.operators import BINARY, iterate, truth
-from stateward.scxml.python.syntax import check_name, parse, refuse, weight
+from stateward.scxml.python.syntax import check_length, check_name, parse, refuse, weight
+from stateward.scxml.run import Run
 from stateward.scxml.values import MapValue, Value
 
 __all__ = ["Execute", "compile_script", "function_template"]
@@ -46,20 +48,25 @@ def compile_script(text: str) -> Execute:
     Raises:
         EvaluationError: it is no Python, or uses what is not on the list.
     """
-    tree = parse(_dedented(text), is_script=True)
+    check_length(text)
+    tree = _parsed(text)
     assert isinstance(tree, list)
+    _refuse_loose_jumps(tree)
     return _block(tree)
 
 
-def _dedented(text: str) -> str:
-    """A script without the indentation that all its lines share: a document indents it as it likes."""
+def _parsed(text: str) -> list[ast.stmt] | ast.expr:
+    """A script read without the indentation that all its lines share: a document indents it as it likes."""
     from textwrap import dedent  # noqa: PLC0415 - for documents with scripts alone
 
-    lines = text.strip("\n").split("\n")
-    # A script that begins on the line of its tag has no indentation there, whatever its other lines have.
-    if lines and lines[0] and not lines[0][0].isspace():
-        return text.strip()
-    return dedent("\n".join(lines)).strip()
+    try:
+        return parse(dedent(text).strip(), is_script=True)
+    except EvaluationError:
+        # One that begins on the line of its tag has no indentation there, whatever its other lines share.
+        first, newline, rest = text.strip().partition("\n")
+        if not newline:
+            raise
+        return parse(f"{first}\n{dedent(rest)}", is_script=True)
 
 
 def _block(nodes: Sequence[ast.stmt]) -> Execute:
@@ -120,11 +127,15 @@ def _annotated(node: ast.AnnAssign) -> Execute:
 
 
 def _augmented(node: ast.AugAssign) -> Execute:
-    before, operand, apply = expression(node.target), expression(node.value), BINARY.get(type(node.op))
-    place: Location = location(node.target)
+    target, operand, apply = location(node.target), expression(node.value), BINARY.get(type(node.op))
     if apply is None:
         raise refuse(node.op)
-    return lambda frame: place.assign(frame, apply(frame.run, before(frame), operand(frame)))
+
+    def execute(frame: Frame) -> None:
+        place = target.resolve(frame)
+        place.assign(apply(frame.run, place.read(), operand(frame)))
+
+    return execute
 
 
 def _delete(node: ast.Delete) -> Execute:
@@ -137,17 +148,18 @@ def _delete(node: ast.Delete) -> Execute:
 
     def execute(frame: Frame) -> None:
         for owner, key in places:
-            owner.update(frame, lambda value, key=key: _without(frame, value, key(frame)))  # type: ignore[misc]
+            place, found = owner.resolve(frame), key(frame)
+            place.update(partial(_without, frame.run, found))
 
     return execute
 
 
-def _without(frame: Frame, owner: Value, key: Value) -> Value:
+def _without(run: Run, key: Value, owner: Value) -> Value:
     pop = mutator_of(owner, "pop")  # whose result nobody wants
     if pop is None:
         message = "only an item of a list or a dict can be deleted"
         raise EvaluationError(message)
-    return pop(frame.run, owner, key)[1]
+    return pop(run, owner, key)[1]
 
 
 # Control.
@@ -165,7 +177,7 @@ def _for(node: ast.For) -> Execute:
         _block(node.body),
         _block(node.orelse),
     )
-    price = weight(*node.body)
+    price = weight(node.target, *node.body)
 
     def execute(frame: Frame) -> Returned | Jump | None:
         for each in iterate(frame.run, source(frame)):
@@ -214,6 +226,18 @@ def _jump(jump: Jump) -> Callable[[Any], Execute]:
     return lambda _: lambda _: jump
 
 
+def _refuse_loose_jumps(nodes: Sequence[ast.stmt]) -> None:
+    """Python's parser takes `break` and `continue` anywhere; they belong into loops."""
+    for node in nodes:
+        if isinstance(node, (ast.Break, ast.Continue)):
+            message = f"{type(node).__name__.lower()} outside of a loop"
+            raise EvaluationError(message)
+        if isinstance(node, ast.If):
+            _refuse_loose_jumps(node.body)
+        if isinstance(node, (ast.If, ast.For, ast.While)):
+            _refuse_loose_jumps(node.orelse)
+
+
 def _pass(_: ast.stmt) -> Execute:
     return lambda _: None
 
@@ -248,6 +272,7 @@ def function_template(node: ast.FunctionDef) -> FunctionTemplate:
     if node.decorator_list:
         message = f"{node.name}: decorators are not allowed in a document"
         raise EvaluationError(message)
+    _refuse_loose_jumps(node.body)
     execute = _block(node.body)
 
     def body(frame: Frame) -> Value:
@@ -259,7 +284,7 @@ def function_template(node: ast.FunctionDef) -> FunctionTemplate:
 
 def _function(node: ast.FunctionDef) -> Execute:
     place, template = location(ast.Name(check_name(node.name))), function_template(node)
-    return lambda frame: place.assign(frame, template.make(frame))
+    return lambda frame: place.assign(frame, template.make(frame, knows_itself=frame.names is not None))
 
 
 def _class(node: ast.ClassDef) -> Execute:
@@ -283,6 +308,7 @@ def _class(node: ast.ClassDef) -> Execute:
                 raise EvaluationError(message)
 
     def execute(frame: Frame) -> None:
+        frame.run.spend(COST_OF_MAKING)
         made = MapValue([(name, template.make(frame)) for name, template in methods.items()])
         fields = MapValue([(name, value(frame)) for name, value in values])
         place.assign(frame, ClassValue(node.name, made, fields))

@@ -8,7 +8,17 @@ from typing import Any
 
 from stateward.errors import EvaluationError
 
-__all__ = ["check_length", "check_name", "levels", "parse", "refuse", "weight"]
+__all__ = [
+    "check_length",
+    "check_name",
+    "levels",
+    "names_within",
+    "parse",
+    "parse_function",
+    "refuse",
+    "text_of_function",
+    "weight",
+]
 
 TEXT_LIMIT = 65_536
 """Characters of the longest expression or script."""
@@ -51,6 +61,28 @@ def check_length(text: str) -> None:
         raise EvaluationError(message)
 
 
+def text_of_function(node: ast.FunctionDef | ast.Lambda) -> str:
+    """A function as a text, to be kept.
+
+    Raises:
+        EvaluationError: it can't be written.
+    """
+    try:
+        return ast.unparse(node)
+    except ValueError as error:  # of an f-string whose quotes don't fit into each other, before Python 3.12
+        message = f"a function can't be written as a text: {error}"
+        raise EvaluationError(message) from None
+
+
+def parse_function(text: str) -> ast.FunctionDef | ast.Lambda:
+    """What `text_of_function` made a text of."""
+    [node] = ast.parse(text).body
+    found = node.value if isinstance(node, ast.Expr) else node
+    assert isinstance(found, (ast.FunctionDef, ast.Lambda))
+    _annotate(found)
+    return found
+
+
 def _annotate(tree: ast.AST) -> None:
     """Write into each node, once, what `weight` and `levels` tell of it.
 
@@ -89,6 +121,18 @@ def levels(node: ast.AST) -> int:
 def weight(*nodes: ast.AST) -> int:
     """How many nodes there are: what going once through a loop's or a function's body counts."""
     return sum(_measures(node)[0] for node in nodes)
+
+
+def names_within(node: ast.FunctionDef | ast.Lambda) -> tuple[str, ...]:
+    """The names that a function uses and may find around it: none of its parameters, nothing `global`."""
+    own = {each.arg for each in node.args.args}
+    found: dict[str, None] = {}
+    for each in ast.walk(node):
+        if isinstance(each, ast.Name):
+            found[each.id] = None
+        elif isinstance(each, ast.Global):
+            own.update(each.names)
+    return tuple(name for name in found if name not in own)
 
 
 def refuse(node: ast.AST) -> EvaluationError:
