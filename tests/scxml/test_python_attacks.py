@@ -11,11 +11,10 @@ import warnings
 
 import pytest
 
+from stateward.errors import EvaluationError
 from stateward.scxml.python import PythonDatamodel
 from stateward.scxml.run import Run
 from stateward.scxml.values import MapValue, RecordValue, Value, freeze
-
-from stateward.errors import EvaluationError
 
 DATAMODEL = PythonDatamodel()
 EVENT = RecordValue("Event", MapValue([("name", "go"), ("data", freeze({"list": [1], "dict": {}}))]))
@@ -48,6 +47,15 @@ def script_refused(text: str, **data: object) -> str:
     with pytest.raises(EvaluationError) as caught:
         script(text, **data)
     return checked(caught.value)
+
+
+def stopped(text: str, *, already_spent: int) -> None:
+    """A script is refused with what is left of the budget: the less, the sooner the test is done."""
+    run = run_with(x=1)
+    run.spend(already_spent)
+    with pytest.raises(EvaluationError) as caught:
+        DATAMODEL.script(text)(run)
+    checked(caught.value)
 
 
 def location_refused(text: str, **data: object) -> str:
@@ -339,6 +347,9 @@ NUMBERS = (
     "1 << 8192",
     "(1 << 8191) * 2",
     "(1 << 8190) ** 2",
+    "2 ** 8192",
+    "-(1 << 8191) - (1 << 8191)",
+    "2 ** (1 << 8000)",
     "0xf" + "f" * 60_000,
     "int('z' * 2500, 36)",
     "int('f' * 2500, 16)",
@@ -465,12 +476,12 @@ TOO_MUCH = {
 
 @pytest.mark.parametrize("name", TOO_MUCH)
 def test_a_script_that_would_not_end_is_stopped(name: str) -> None:
-    script_refused(TOO_MUCH[name], x=1)
+    stopped(TOO_MUCH[name], already_spent=600_000)
 
 
 # Each repeats something that costs more than it looks; if it were not counted, it would take minutes, or all memory.
 
-_BIG = "t = tuple(range(200000))\nd = {}\ns = set()\n"
+_BIG = "t = tuple(range(100000))\nd = {}\ns = set()\n"
 _TEXT = "t = 'a' * 900000\n"
 _HUGE_INT = "x = (1 << 8191) - 1\ny = (1 << 4096) - 12345\n"
 
@@ -502,23 +513,23 @@ EXPENSIVE = {
     "hash-union": _BIG + "x = [t]\n" + _repeated("s.union(x)"),
     "hash-issubset": _BIG + "x = [t]\n" + _repeated("s.issubset(x)"),
     "hash-comprehension": _BIG + "x = range(100000)\ny = {t for a in x}",
-    "equal": _BIG + "u = tuple(range(200000))\n" + _repeated("t == u"),
-    "equal-nested": _BIG + "u = tuple(range(200000))\nx = [t, t]\ny = [u, u]\n" + _repeated("x == y"),
-    "equal-in-list": _BIG + "u = tuple(range(200000))\nx = [t, t, t]\n" + _repeated("u in x"),
-    "equal-index": _BIG + "u = tuple(range(199999))\nx = [u, u, t]\n" + _repeated("x.index(t)"),
-    "equal-count": _BIG + "u = tuple(range(200000))\nx = [u, u, t]\n" + _repeated("x.count(u)"),
-    "equal-remove": _BIG + "u = tuple(range(200000))\nx = [u, u, t]\n" + _repeated("x.remove(t)", "x.append(t)"),
-    "less": _BIG + "u = tuple(range(200000))\n" + _repeated("t < u"),
+    "equal": _BIG + "u = tuple(range(100000))\n" + _repeated("t == u"),
+    "equal-nested": _BIG + "u = tuple(range(100000))\nx = [t, t]\ny = [u, u]\n" + _repeated("x == y"),
+    "equal-in-list": _BIG + "u = tuple(range(100000))\nx = [t, t, t]\n" + _repeated("u in x"),
+    "equal-index": _BIG + "u = tuple(range(99999))\nx = [u, u, t]\n" + _repeated("x.index(t)"),
+    "equal-count": _BIG + "u = tuple(range(100000))\nx = [u, u, t]\n" + _repeated("x.count(u)"),
+    "equal-remove": _BIG + "u = tuple(range(100000))\nx = [u, u, t]\n" + _repeated("x.remove(t)", "x.append(t)"),
+    "less": _BIG + "u = tuple(range(100000))\n" + _repeated("t < u"),
     "equal-records": "def f(v):\n    class C:\n        def g(self): return v\n    return C()\n"
-    "t = range(300)\nx = [f(t)] * 3000\ny = [f(range(300))] * 3000\n" + _repeated("x == y"),
+    "t = range(300)\nx = [f(t)] * 100\ny = [f(range(300))] * 100\n" + _repeated("x == y"),
     "sort-keys": _BIG + "x = sorted(range(5000), key=lambda a: t)",
     "min-keys": _BIG + "x = min(range(100000), key=lambda a: (t, a))",
     "sort-method-keys": _BIG + "x = range(5000)\nx.sort(key=lambda a: t)",
-    "sort-texts": _TEXT + "x = sorted([t + 'a'] * 100)\n" + _repeated("sorted(x)"),
-    "isinstance": "t = (str,) * 500000\n" + _repeated("isinstance(1, t)"),
+    "sort-texts": "t = 'a' * 70000\nx = [t + 'a', t + 'b', t + 'a'] * 30\n" + _repeated("sorted(x)"),
+    "isinstance": "t = (str,) * 300000\n" + _repeated("isinstance(1, t)"),
     "isinstance-class": "def f(v):\n    class C:\n        def g(self): return v\n    return C\n"
     "x = f(range(50000))()\ny = f(range(50000))\n" + _repeated("isinstance(x, y)"),
-    "startswith": "t = ('b',) * 500000\n" + _repeated("'a'.startswith(t)"),
+    "startswith": "t = ('b',) * 300000\n" + _repeated("'a'.startswith(t)"),
     "rfind": _TEXT + "u = 'ab' + 'a' * 400000\n" + _repeated("t.rfind(u)"),
     "rsplit": _TEXT + "u = 'ab' + 'a' * 400000\n" + _repeated("t.rsplit(u)"),
     "rpartition": _TEXT + "u = 'ab' + 'a' * 400000\n" + _repeated("t.rpartition(u)"),
@@ -530,12 +541,11 @@ EXPENSIVE = {
     "find-split": "t = 'a' * 2499\nu = 'a' * 1249 + 'b'\n" + _repeated("t.split(u)"),
     "strip": _TEXT + "u = 'b' * 800000 + 'a'\n" + _repeated("t.strip(u)"),
     "strip-wide": "t = '\\u0141' * 400000\nu = '\\u0241' * 400000 + '\\u0141'\n" + _repeated("t.lstrip(u)"),
-    "split": "t = 'ab ' * 300000\nx = t.split()\n" + _repeated("t.split()"),
+    "split": "t = 'ab ' * 90000\n" + _repeated("t.split()"),
     "split-lines": "t = 'ab\\n' * 300000\n" + _repeated("t.splitlines()"),
     "upper": "t = '\\u0390' * 900000\n" + _repeated("t.upper()"),
     "list-of-text": _TEXT + _repeated("list(t)"),
-    "percent-tuple": "t = (1,) * 500000\n" + _repeated("'%d' % t"),
-    "percent-dict": "t = {a: a for a in range(50000)}\n" + _repeated("'%(a)s' % t"),
+    "percent-dict": "t = {str(a): a for a in range(30000)}\n" + _repeated("'%(1)s' % t"),
     "int-multiply": _HUGE_INT + _repeated("y * y"),
     "int-power": _repeated("3 ** 4000"),
     "int-modulo": _HUGE_INT + _repeated("x % y"),
@@ -543,7 +553,7 @@ EXPENSIVE = {
     "int-divmod": _HUGE_INT + _repeated("divmod(x, y)"),
     "int-round": _HUGE_INT + _repeated("round(x, -1000)"),
     "int-text": _HUGE_INT + _repeated("str(x)"),
-    "int-texts": _HUGE_INT + "t = [x] * 10000\n" + _repeated("str(t)"),
+    "int-texts": _HUGE_INT + "t = [x] * 5000\n" + _repeated("str(t)"),
     "int-percent": _HUGE_INT + _repeated("'%d' % x"),
     "int-parse": "t = '9' * 2400\n" + _repeated("int(t)"),
     "float-parse": "t = '9' * 1000\n" + _repeated("float(t)"),
@@ -566,8 +576,8 @@ EXPENSIVE = {
     "remeasuring-data": "\n".join(f"v{n} = 0" for n in range(2000)) + "\n" + _repeated("v0 = [[]]", "v0 = 0"),
     "class-comparing": "class C:\n    def f(self): return " + "1 + " * 10 + "1\n" + _repeated("class D: pass"),
     "repr-nested": "x = 'a' * 900000\nfor a in range(60): x = [x]\n" + _repeated("str(x)"),
-    "repr-escapes": "x = '\\U000e0001' * 900000\n" + _repeated("repr(x)"),
-    "ascii-escapes": "x = '\\U000e0001' * 900000\n" + _repeated("f'{x!a}'"),
+    "repr-escapes": "x = '\\U000e0001' * 300000\n" + _repeated("repr(x)"),
+    "ascii-escapes": "x = '\\U000e0001' * 300000\n" + _repeated("f'{x!a}'"),
     "item-pop": "x = range(200000)\n" + _repeated("x.pop()"),
     "item-delete": "x = range(200000)\n" + _repeated("del x[0]"),
     "item-slice": "x = range(200000)\n" + _repeated("x[1:]"),
@@ -581,22 +591,22 @@ EXPENSIVE = {
 
 @pytest.mark.parametrize("name", EXPENSIVE)
 def test_what_costs_much_is_counted_as_much(name: str) -> None:
-    script_refused(EXPENSIVE[name], x=1)
+    stopped(EXPENSIVE[name], already_spent=300_000)
 
 
 MEMORY = {
     "list-of-wide-text": "list('\\u4e00' * 999999)",
     "doubled-wide-text": "list(('\\u4e00' * 900000 + 'a') * 1)",
-    "split-short": "('ab ' * 300000).split()",
+    "split-short": "('ab ' * 100000).split()",
     "repr-escapes": "[repr('\\U000e0001' * 900000) for a in range(100)]",
     "ascii-escapes": "'%a' % ('\\U000e0001' * 900000)",
     "ints": "[a | 1 << 8190 for a in range(200000)]",
     "ints-text": "str([1 << 8191] * 900000)",
     "upper": "('\\u0390' * 900000).upper()",
     "enumerate": "enumerate(range(499000))",
-    "zip": "zip(range(300000), range(300000))",
-    "functions": "[lambda: a for a in range(200000)]",
-    "dicts": "[{a: a} for a in range(200000)]",
+    "zip": "zip(range(200000), range(200000))",
+    "functions": "[lambda: a for a in range(20000)]",
+    "dicts": "[{a: a} for a in range(40000)]",
 }
 
 
@@ -614,7 +624,9 @@ def test_memory_stays_bounded_whatever_comes_out(name: str) -> None:
 
 
 def test_values_held_by_the_names_of_a_function_are_bounded_as_well() -> None:
-    names = "".join(f"    v{n} = x + [0]\n    v{n}.append(1)\n    w{n} = dict(d)\n    w{n}[0] = 1\n" for n in range(500))
+    names = "".join(
+        f"    v{n} = x + [0]\n    v{n}.append(1)\n    w{n} = dict(d)\n    w{n}[0] = 1\n" for n in range(500)
+    )
     tracemalloc.start()
     try:
         script_refused("d = {a: a for a in range(20000)}\nx = range(20000)\ndef f():\n" + names + "f()")
@@ -680,11 +692,12 @@ SCRIPTS = {
     "indented-too-much": "".join(" " * n + "if x:\n" for n in range(200)) + " " * 200 + "x = 1",
     "else-if": "if x: pass\n" + "elif x: pass\n" * 4_000,
     "tabs": "\t" * 70_000 + "x = 1",
-    "tabs-wide": "x = '" + "\t" * 60_000 + "'",
     "unindented": "if x:\nx = 1",
     "dedent": "   x = 1\n y = 2\n  z = 3",
     "too-long": "x = 1\n" * 20_000,
     "decorated": "@" * 60_000,
+    "imported": "import " + "a." * 30_000 + "b",
+    "imported-in-lines": "from " + "a . \\\n" * 12_000 + "b import c",
     "functions": "".join(" " * n + f"def f{n}():\n" for n in range(40)) + " " * 40 + "x = [" + "1, " * 15_000 + "]",
     "lambdas": "x = " + "lambda: " * 45 + "[" + "1, " * 20_000 + "]",
 }
@@ -768,7 +781,9 @@ def test_system_variables_and_builtins_stay_as_they_are(text: str) -> None:
     assert DATAMODEL.expression("_event.data['list'] == [1] and _event.data['dict'] == {}")(run) is True
 
 
-@pytest.mark.parametrize("text", ["_event", "_event.data", "_event.data['list']", "y", "x.y", "len", "x[0]", "1", "f()"])
+@pytest.mark.parametrize(
+    "text", ["_event", "_event.data", "_event.data['list']", "y", "x.y", "len", "x[0]", "1", "f()"]
+)
 def test_a_location_that_is_not_the_documents_is_refused(text: str) -> None:
     location_refused(text, x=1)
 
@@ -822,7 +837,6 @@ KEYS_REFUSED = (
     "{1 << 70}",
     "{-(1 << 70): 1}",
     "{(1, (1 << 70,)): 1}",
-    "{1e30}",
     "{lambda: 0: 1}",
     "{len: 1}",
     "{_event: 1}",
@@ -926,7 +940,7 @@ MESSAGES = (
     "('{' + 'a' * 900000 + '}').format(1)",
     "('{!' + 'a' * 900000 + '}').format(1)",
     "format(1, 'a' * 900000)",
-    "'%(' + 'a' * 900000",
+    "('%(' + 'a' * 900000) % {}",
     "('%(' + 'a' * 900000 + ')y') % {}",
     "'\\ud800' + 1",
     "{}['\\ud800']",
@@ -948,9 +962,11 @@ def test_a_message_is_short_and_can_be_written(text: str) -> None:
 def test_a_budget_is_the_runs_and_not_the_expressions() -> None:
     run = run_with()
     evaluate = DATAMODEL.expression("len(range(100000))")
+    for _ in range(4):
+        evaluate(run)
+    half = DATAMODEL.expression("len(range(900000))")
     with pytest.raises(EvaluationError, match="steps"):
-        for _ in range(20):
-            evaluate(run)
+        half(run)
 
 
 def test_what_was_refused_can_be_tried_again_in_a_new_run() -> None:

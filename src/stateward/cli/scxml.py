@@ -111,7 +111,9 @@ def _row(event: str, session: Session) -> dict[str, object]:
 
 
 def _log(label: str, value: object) -> None:
-    click.echo(f"log: {label}: {value}" if label else f"log: {value}", err=True)
+    text = f"log: {label}: {value}" if label else f"log: {value}"
+    # A document can make half a character, which no terminal can show.
+    click.echo(text.encode(errors="backslashreplace").decode(), err=True)
 
 
 @command.command("export")

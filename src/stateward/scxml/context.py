@@ -54,5 +54,12 @@ def new_data(session: str, name: str, given: MapValue) -> Data:
 
 def run_of(data: Data, event: EventMarker, meta: Meta) -> Run:
     """The evaluation of one handler: the data, `_event`, and which states are active at this moment."""
-    system = data.system.replace("_event", event_record(event))
-    return Run(data.variables, system, lambda state: state in map(id_of, meta.active))
+    active: frozenset[str] | None = None
+
+    def is_in(state: str) -> bool:
+        nonlocal active
+        if active is None:
+            active = frozenset(map(id_of, meta.active))
+        return state in active
+
+    return Run(data.variables, data.system, is_in, lambda: event_record(event))

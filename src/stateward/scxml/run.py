@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stateward.errors import EvaluationError
-from stateward.scxml.values import SIZE_LIMIT, MapValue
+from stateward.scxml.values import SIZE_LIMIT, MapValue, Value
 
 __all__ = ["CALL_DEPTH_LIMIT", "STEP_LIMIT", "Run"]
 
@@ -21,19 +21,34 @@ class Run:
     The data are a map that is replaced as a whole; whoever started the run takes the last one, or drops it.
     """
 
-    __slots__ = ("_depth", "_left", "data", "is_in", "may_declare", "system")
+    __slots__ = ("_depth", "_event", "_left", "_system", "data", "is_in", "may_declare")
 
-    def __init__(self, data: MapValue, system: MapValue, is_in: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        data: MapValue,
+        system: MapValue,
+        is_in: Callable[[str], bool],
+        event: Callable[[], Value] | None = None,
+    ) -> None:
         self.data = data
         """The document's variables by name."""
-        self.system = system
-        """The system variables by name, which nothing can assign to."""
+        self._system = system
+        self._event = event
+        """What makes `_event`, until it is first asked for: few expressions look at it."""
         self.is_in = is_in
         """Whether the state of that id is active."""
         self.may_declare = False
         """Whether assigning to a name that is not declared declares it, as it does in a script."""
         self._left = STEP_LIMIT
         self._depth = 0
+
+    @property
+    def system(self) -> MapValue:
+        """The system variables by name, which nothing can assign to."""
+        if self._event is not None:
+            self._system = self._system.replace("_event", self._event())
+            self._event = None
+        return self._system
 
     def spend(self, steps: int) -> None:
         """Count what is about to be done.

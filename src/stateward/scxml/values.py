@@ -187,7 +187,7 @@ class MapValue(Compound):
     __slots__ = ("items",)
 
     def __init__(self, items: Mapping[Value, Value] | Iterable[tuple[Value, Value]] = ()) -> None:
-        pairs = items.items() if isinstance(items, Mapping) else items
+        pairs = cast("Mapping[Value, Value]", items).items() if isinstance(items, Mapping) else items
         self.items: dict[Value, Value] = {checked_key(key): value for key, value in pairs}
         self._measure(part for pair in self.items.items() for part in pair)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any, TypeVar
 
 from stateward.errors import EvaluationError
@@ -211,7 +210,8 @@ def _key(node: ast.expr) -> Evaluate:
 def _comprehension(make: Callable[[Any], Value]) -> Callable[[Any], Evaluate]:
     def compile_comprehension(node: Any) -> Evaluate:
         element, cost = _element(node)
-        generators = [_generator(*pair) for pair in pairwise((*node.generators, None))]
+        following = (*node.generators[1:], None)
+        generators = [_generator(*pair) for pair in zip(node.generators, following, strict=True)]
 
         def gather(frame: Frame, level: int, found: list[Any]) -> None:
             if level == len(generators):

@@ -190,9 +190,11 @@ def value_of_name(frame: Frame, name: str) -> Value:
         EvaluationError: nothing.
     """
     run = frame.run
-    for known in (frame.loops, frame.names or {}, run.data.items, run.system.items, BUILTINS):
+    for known in (frame.loops, frame.names or {}, run.data.items, BUILTINS):
         if name in known:
             return known[name]
+    if name in run.system:
+        return run.system[name]
     message = f"{name} is not declared"
     raise EvaluationError(message)
 

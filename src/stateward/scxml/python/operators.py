@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -100,7 +101,7 @@ def _bits(value: int | float) -> int:
 
 
 def _numeric(symbol: str, compute: Callable[[Any, Any], Any], bits: Callable[[Any, Any], int]) -> Binary:
-    """An operator on numbers whose result has at most so many bits."""
+    """An operator on numbers, whose result has so many bits, or one more."""
 
     def apply(run: Run, left: Value, right: Value) -> Value:
         if not isinstance(left, (int, float)) or not isinstance(right, (int, float)):
@@ -111,7 +112,9 @@ def _numeric(symbol: str, compute: Callable[[Any, Any], Any], bits: Callable[[An
                 message = f"{symbol} would make an integer of more than {INT_BITS_LIMIT} bits"
                 raise EvaluationError(message)
             spend_on_numbers(run, left, right, made)
-        return checked_number(compute(left, right))
+        result = checked_number(compute(left, right))
+        size_of(result)
+        return result
 
     return apply
 
@@ -137,16 +140,16 @@ def _widest(left: Any, right: Any) -> int:
 
 def _bits_of_power(left: Any, right: Any) -> int:
     # 0, 1 and -1 stay small whatever the exponent; a negative one gives a float.
-    return (abs(left) - 1).bit_length() * max(int(right), 0) + 1 if abs(left) > 1 else 1
+    return int(math.log2(abs(left)) * min(max(right, 0), INT_BITS_LIMIT + 1)) if abs(left) > 1 else 1
 
 
 def _bits_of_shift(left: Any, right: Any) -> int:
     return _bits(left) + max(int(right), 0) if left else 0
 
 
-_add_numbers = _numeric("+", lambda a, b: a + b, lambda a, b: _widest(a, b) + 1)
-_subtract_numbers = _numeric("-", lambda a, b: a - b, lambda a, b: _widest(a, b) + 1)
-_multiply_numbers = _numeric("*", lambda a, b: a * b, lambda a, b: _bits(a) + _bits(b))
+_add_numbers = _numeric("+", lambda a, b: a + b, _widest)
+_subtract_numbers = _numeric("-", lambda a, b: a - b, _widest)
+_multiply_numbers = _numeric("*", lambda a, b: a * b, lambda a, b: _bits(a) + _bits(b) - 1)
 _modulo_numbers = _numeric("%", lambda a, b: a % b, _widest)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
-from typing import Any
+from typing import Any, cast
 
 from stateward.errors import EvaluationError
 
@@ -24,6 +25,7 @@ TEXT_LIMIT = 65_536
 """Characters of the longest expression or script."""
 NESTING_LIMIT = 100
 """Levels of nesting of the deepest expression or script."""
+_LONG_DOTTED_NAME = re.compile(r"(?:\.[\s\\]*\w+[\s\\]*){100}")
 FUNCTION_NESTING_LIMIT = 5
 """Functions within functions: each keeps its own text, with those of all within it."""
 
@@ -58,6 +60,10 @@ def check_length(text: str) -> None:
     """
     if len(text) > TEXT_LIMIT:
         message = f"a text of {len(text)} characters is too long"
+        raise EvaluationError(message)
+    # Of what is imported, Python's parser keeps each beginning by itself: a long name would fill the memory.
+    if "import" in text and _LONG_DOTTED_NAME.search(text):
+        message = "import is not allowed in a document"
         raise EvaluationError(message)
 
 
@@ -109,8 +115,7 @@ def _annotate(tree: ast.AST) -> None:
 
 
 def _measures(node: ast.AST) -> tuple[int, int, int]:
-    measures: tuple[int, int, int] = node.measures  # type: ignore[attr-defined]
-    return measures
+    return cast("tuple[int, int, int]", cast("Any", node).measures)
 
 
 def levels(node: ast.AST) -> int:
