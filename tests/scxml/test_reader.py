@@ -43,6 +43,8 @@ WRONG: dict[str, tuple[str, int, str, str]] = {
         "has the id x, as <data> on line 2",
     ),
     "nothing to wait for": ('<state id="a">\n<transition/></state>', 3, "transition", "neither event nor cond"),
+    "an empty event": ('<state id="a"><transition event=" " target="a"/></state>', 2, "transition", "an empty event"),
+    "data of the system": ('<datamodel><data id="_x"/></datamodel><state/>', 2, "data", "has the id _x; those"),
     "both initials": (
         '<state id="a" initial="b"><initial><transition target="b"/></initial><state id="b"/></state>',
         2,
@@ -230,6 +232,19 @@ def test_the_data_of_an_early_bound_state_are_part_of_the_digest() -> None:
 def test_ids_with_dots_and_states_without_ids_have_places_of_their_own() -> None:
     chart = read(document('<state id="a.b"><state/><state id="state1"/></state><state id="a"/>'))
     assert [state.path for state in chart.states] == ["", "a%2Eb", "a%2Eb.state2", "a%2Eb.state1", "a"]
+
+
+def test_a_target_named_twice_or_with_one_of_its_own_states_is_one_target() -> None:
+    def digest(target: str) -> str:
+        body = f'<state id="a"><transition event="t" target="{target}"/></state><state id="p"><state id="x"/></state>'
+        return read(document(body)).digest
+
+    assert digest("x x") == digest("p x") == digest("x p") == digest("x") != digest("p")
+
+
+def test_attributes_of_earlier_drafts_are_passed_over() -> None:
+    plain = document("<state/>")
+    assert read(document("<state/>", profile="python", exmode="lax")).digest == read(plain).digest
 
 
 def test_a_chart_from_a_document_is_a_chart_like_any_other() -> None:

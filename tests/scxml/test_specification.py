@@ -104,24 +104,26 @@ def test_each_onexit_is_a_block_of_its_own() -> None:  # 3.9
 
 def test_an_unvisited_history_leads_to_its_default() -> None:  # 3.10.2
     body = """
-    <state id="a"><onentry><send event="timeout" delay="1s"/></onentry><transition target="shallow"/></state>
-    <state id="s0" initial="s01">
-      <transition event="timeout" target="fail"/>
+    <state id="a"><transition target="shallow"/></state>
+    <state id="s0" initial="s02">
       <history id="shallow" type="shallow"><transition target="s01"/></history>
-      <history id="deep" type="deep"><transition target="s022"/></history>
       <state id="s01" initial="s011">
         <onentry><raise event="in.s01"/></onentry>
-        <state id="s011"><onentry><raise event="in.s011"/></onentry>
-          <transition event="in.s011" target="b"/></state>
-        <state id="s012"><transition event="*" target="fail"/></state>
+        <transition event="in.s01" target="fail"/>
+        <state id="s011"><transition event="in.s01" cond="not In('s02')" target="b"/></state>
+        <state id="s012"/>
       </state>
-      <state id="s02" initial="s021">
-        <state id="s021"><transition event="*" target="fail"/></state>
-        <state id="s022"><onentry><raise event="in.s022"/></onentry>
-          <transition event="in.s022" target="pass"/></state>
-      </state>
+      <state id="s02"><transition target="fail"/></state>
     </state>
-    <state id="b"><transition target="deep"/></state>"""
+    <state id="b"><transition target="deep"/></state>
+    <state id="t0" initial="t01">
+      <history id="deep" type="deep"><transition target="t022"/></history>
+      <state id="t01"><transition target="fail"/></state>
+      <state id="t02" initial="t021">
+        <state id="t021"><transition target="fail"/></state>
+        <state id="t022"><transition target="pass"/></state>
+      </state>
+    </state>"""
     assert ending(body) == ("pass",)
 
 

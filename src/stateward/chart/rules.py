@@ -177,7 +177,8 @@ def _of_transition(transition: TransitionDraft, states: _States) -> Iterator[_Pr
         if not target or target not in states:
             yield subject, f"leads to {target or TOP_LEVEL}, which is no state of this lifecycle", origin
             return
-        if transition.internal and not is_within(target, source.path):
+        # What a history stands for, and so whether that lies inside, is known only when the arc is taken.
+        if transition.internal and not is_within(target, source.path) and not states[target].kind.is_history:
             yield subject, f"is internal, but {target} is not inside {source.path}", origin
     if transition.internal and transition.targets and source.kind is not StateKind.COMPOSITE:
         yield subject, f"is internal, but {source.path} is {source.kind.value}, not composite", origin

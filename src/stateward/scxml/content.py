@@ -23,7 +23,17 @@ from stateward.scxml.datamodel import Datamodel
 from stateward.scxml.messages import ORIGIN_TYPE, Cancel, Log, ScxmlEvent, Send, error_event
 from stateward.scxml.python.operators import iterate
 from stateward.scxml.run import Run
-from stateward.scxml.values import Compound, ListValue, MapValue, Opaque, TupleValue, Value, freeze
+from stateward.scxml.values import (
+    Compound,
+    ListValue,
+    MapValue,
+    Opaque,
+    RecordValue,
+    SetValue,
+    TupleValue,
+    Value,
+    freeze,
+)
 from stateward.scxml.xml import Element, canonical, inner_text
 
 __all__ = [
@@ -397,10 +407,13 @@ def check_sendable(value: Value) -> None:
     if isinstance(value, Opaque):
         message = f"{value!r} can't be sent: it is no plain data"
         raise EvaluationError(message)
+    parts: tuple[Value, ...] = ()
     if isinstance(value, MapValue):
-        parts: tuple[Value, ...] = (*value.items.keys(), *value.items.values())
-    else:
-        parts = value.items if isinstance(value, (ListValue, TupleValue)) else ()
+        parts = (*value.items.keys(), *value.items.values())
+    elif isinstance(value, RecordValue):
+        parts = (value.kind, value.fields)
+    elif isinstance(value, (ListValue, TupleValue, SetValue)):
+        parts = tuple(value.items)
     for each in parts:
         check_sendable(each)
 

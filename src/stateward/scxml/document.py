@@ -192,6 +192,7 @@ class DoneData:
             try:
                 result = self._content(scope.run)
             except EvaluationError as error:
+                result = ""  # as 5.6.2 has it
                 yield Raise(failure_event(self.element, str(error)))
         found: list[tuple[Value, Value]] = []
         for param, value in self._params:

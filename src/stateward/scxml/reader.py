@@ -89,6 +89,8 @@ class _Reader:
         self._load = load
         self._paths: dict[str, str] = {}
         self._names: dict[Element, str] = {}
+        self._histories: set[str] = set()
+        """Their paths; what they stand for is known only when a transition is taken."""
         self._sources: dict[Element, str] = {}
         self._datamodel = self._datamodel_of(root)
 
@@ -144,6 +146,8 @@ class _Reader:
             name = name_for(self._names[each])
             path = f"{parent}.{name}" if parent else name
             self._paths[self._names[each]] = path
+            if each.tag == "history":
+                self._histories.add(path)
             self._place(each, path)
 
     def _state(self, element: Element, parent: str) -> StateDraft:
@@ -222,13 +226,15 @@ class _Reader:
         targets = self._references(element, "target")
         if event is None and cond is None and not targets:
             raise self._error("has neither event nor cond nor target", element)
+        if event is not None and not event.strip():
+            raise self._error("has an empty event, which nothing would match", element)
         source = self._paths[self._names[state]]
         # An internal transition of a state that is not compound, or to a target outside, is external (3.13).
         is_internal = (
             element.get("type") == "internal"
             and _kind_of(state) is StateKind.COMPOSITE
             and bool(targets)
-            and all(is_within(target, source) for target in targets)
+            and all(is_within(target, source) or target in self._histories for target in targets)
         )
         guard = None if cond is None else Condition(element, cond, self._datamodel)
         texts = () if event is None else tuple(event.split())
@@ -248,7 +254,9 @@ class _Reader:
         for each in ids:
             if each not in self._paths:
                 raise self._error(f"has {attribute}={each!r}, which is no state's id", element)
-        return tuple(self._paths[each] for each in ids)
+        paths = dict.fromkeys(self._paths[each] for each in ids)
+        # A state that holds another of them is meant by it (3.11).
+        return tuple(path for path in paths if not any(is_within(other, path) for other in paths))
 
     def _actions(self, element: Element) -> tuple[Handler, ...]:
         return (self._block(element),) if element.elements else ()

@@ -48,7 +48,7 @@ def _names(text: str) -> frozenset[str]:
 
 _RULES: dict[str, _Rule] = {
     "scxml": _Rule(
-        may="initial name version datamodel binding",
+        may="initial name version datamodel binding exmode profile",  # the last two are of earlier drafts
         children=_names("state parallel final datamodel script"),
         once="datamodel script",
         choices=(("binding", "early late"), ("version", "1.0")),

@@ -144,7 +144,7 @@ class Session:
     # What happens to it.
 
     def send(self, name: str, data: object = None) -> None:
-        """Handle an event from outside, and all that comes of it by now.
+        """Handle an event from outside, and all that comes of it by now; once it is finished, nothing happens.
 
         Args:
             name: its name, `order.paid`.
@@ -156,6 +156,8 @@ class Session:
         """
         event = ScxmlEvent(name, freeze(data))
         self.run_due()
+        if self._finished:
+            return
         self._queue.append(event)
         self._drain()
 
