@@ -24,6 +24,8 @@ __all__ = [
     "EndlessLoop",
     "EvaluationError",
     "ExtraMissing",
+    "LedgerCorrupt",
+    "LedgerOutdated",
     "LedgerUnavailable",
     "MachineBusy",
     "MachineStopped",
@@ -32,17 +34,21 @@ __all__ = [
     "Refused",
     "SnapshotInvalid",
     "StatewardError",
+    "Unkeepable",
     "UnknownEntity",
+    "VersionUnknown",
     "WorldError",
 ]
 
-RefusalKind = Literal["unknown", "finished", "guarded", "illegal"]
+RefusalKind = Literal["unknown", "finished", "guarded", "illegal", "stale", "unauthorized"]
 
 _REASONS: dict[str, str] = {
     "unknown": "the event stands nowhere in the chart",
     "finished": "the lifecycle has reached a final state",
     "guarded": "every guard of its transitions said no",
     "illegal": "no transition takes it there",
+    "stale": "the entity is not at the revision that the caller expected",
+    "unauthorized": "this actor may not send it",
 }
 
 
@@ -51,7 +57,8 @@ class Refusal(msgspec.Struct, frozen=True):
     """Why an event did not apply. Nothing has changed."""
 
     kind: RefusalKind
-    """The first that holds of: unknown, finished, guarded, illegal."""
+    """The first that holds of: unauthorized, stale (both only where a ledger keeps the entity), unknown, finished,
+    guarded, illegal."""
     lifecycle: str
     """The kind of the lifecycle, `Order`."""
     state: str
@@ -283,5 +290,62 @@ class Conflict(CallerError):
         return f"{self.lifecycle} {self.entity}".rstrip() + f": {self.problem}"
 
 
+class Unkeepable(CallerError):
+    """Something can't be kept by a ledger: it is too large, or holds what JSON or a database can't."""
+
+
+class VersionUnknown(CallerError):
+    """An entity is on a version of its lifecycle that this engine was not given."""
+
+    def __init__(self, *, lifecycle: str, entity: str, version: int, known: tuple[int, ...]) -> None:
+        self.lifecycle = lifecycle
+        self.entity = entity
+        self.version = version
+        self.known = known
+        super().__init__(entity)
+
+    def __str__(self) -> str:
+        known = ", ".join(map(str, self.known)) or "none"
+        return f"{self.lifecycle} {self.entity} is on version {self.version}; this engine knows {known}"
+
+
 class LedgerUnavailable(WorldError):
-    """The ledger can't be reached."""
+    """The ledger can't be reached, is busy beyond its time-out, or is full."""
+
+    def __init__(self, problem: str, *, record: str | None = None, is_outcome_unknown: bool = False) -> None:
+        self.problem = problem
+        self.record = record
+        """The id of the record that was to be written, by which a later look can tell whether it was."""
+        self.is_outcome_unknown = is_outcome_unknown
+        """Whether the commit may have happened: its reply was lost."""
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        unknown = f"; whether record {self.record} was committed is not known" if self.is_outcome_unknown else ""
+        return f"{self.problem}{unknown}"
+
+
+class LedgerOutdated(CallerError):
+    """The ledger's schema is not the one that this version of stateward knows."""
+
+    def __init__(self, *, found: int, wanted: int) -> None:
+        self.found = found
+        self.wanted = wanted
+        super().__init__(found)
+
+    def __str__(self) -> str:
+        hint = "run `stateward db upgrade`" if self.found < self.wanted else "upgrade stateward"
+        return f"the ledger's schema is at {self.found}, and this version of stateward knows {self.wanted}: {hint}"
+
+
+class LedgerCorrupt(WorldError):
+    """A row of the ledger can't be read: something else wrote it, or broke it."""
+
+    def __init__(self, problem: str, *, lifecycle: str, entity: str) -> None:
+        self.problem = problem
+        self.lifecycle = lifecycle
+        self.entity = entity
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return f"{self.lifecycle} {self.entity}: {self.problem}"

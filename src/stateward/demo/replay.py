@@ -93,13 +93,14 @@ class Stay:
 def measure_stays(engine: Engine, lifecycle: type[Lifecycle[Any]]) -> list[Stay]:
     """The states of a lifecycle's entities, from its records; in the chart's order, only those ever visited."""
     lengths: dict[str, list[timedelta]] = defaultdict(list)
-    entity, since = "", _NEVER
-    for record in engine.records(lifecycle):
-        if record.outcome != "applied":
-            continue
-        if record.entity == entity and record.state_from is not None:
-            lengths[record.state_from].append(record.occurred_at - since)
-        entity, since = record.entity, record.occurred_at
+    for entity in engine.list(lifecycle):
+        since = _NEVER
+        for record in engine.history(lifecycle, entity.id):
+            if record.outcome != "applied":
+                continue
+            if record.state_from is not None:
+                lengths[record.state_from].append(record.occurred_at - since)
+            since = record.occurred_at
     now = engine.census(lifecycle)
     return [
         Stay(

@@ -1,17 +1,32 @@
-"""The composition root: the only place that picks a ledger, and puts chart, kernel and ledger together."""
+"""The engine for threads."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, Meta, chart_of
-from stateward.errors import DefinitionError, Refusal, Refused
-from stateward.kernel import Explanation, Step, advance, explain, start
-from stateward.ledger import DemoLedger, Entity, Record
+from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
+from stateward.engine.core import (
+    Answer,
+    Authorize,
+    EngineCore,
+    Sending,
+    answer_of,
+    applied_of,
+    by_state,
+    outcome_of,
+)
+from stateward.errors import Refusal
+from stateward.kernel import Explanation, explain
+from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
+from stateward.ledger.committing import BATCH_MAX, Committer
+from stateward.ledger.contract import FetchHistory, FetchStuck, Ledger, ListEntities
+from stateward.ledger.protocol import Pair
+from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
+from stateward.ledger.results import Source
 
 __all__ = ["Engine"]
 
@@ -21,21 +36,36 @@ C = TypeVar("C", bound=ContextMarker)
 class Engine:
     """Lifecycles on a ledger: entities are created, events sent to them, and nothing that happens is lost.
 
-    For now it keeps its entities in one SQLite file, and has one writer at a time.
+    It may be used by any number of threads: what they send while a commit is in flight is committed together next.
     """
 
-    def __init__(self, path: Path | str, *, lifecycles: list[type[Lifecycle[Any]]]) -> None:
-        """Open or create the ledger.
+    def __init__(
+        self,
+        ledger: str | Path | Ledger,
+        *,
+        lifecycles: Iterable[type[Lifecycle[Any]] | Chart[Any]],
+        clock: Callable[[], datetime] | None = None,
+        authorize: Authorize | None = None,
+    ) -> None:
+        """Open a ledger; a fresh database is made ready.
 
         Args:
-            path: the SQLite file, or `:memory:`.
-            lifecycles: the lifecycle classes that this engine serves.
+            ledger: `sqlite:///orders.db`, `sqlite://` or `memory://` for one in memory, or a ledger.
+            lifecycles: those that this engine serves, several versions of one among them if need be.
+            clock: the time, with a time zone; the system's if it is not given.
+            authorize: says whether an actor may send an event; all may if it is not given.
 
         Raises:
-            LedgerUnavailable: the file can't be opened.
+            LedgerUnavailable: the database can't be opened.
+            LedgerOutdated: its schema is not the one that this version of stateward knows.
+            DefinitionError: a version of a lifecycle was registered in it with another digest.
         """
-        self._charts = {chart_of(each).kind: chart_of(each) for each in lifecycles}
-        self._ledger = DemoLedger(path)
+        self._core = EngineCore(lifecycles, clock, authorize)
+        self._ledger: Ledger = open_ledger(ledger)
+        self._ledger.run(register_lifecycles(self._core.charts))
+        self._committer = Committer(
+            lambda pairs: self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -49,20 +79,45 @@ class Engine:
         """Close the ledger. Twice is safe."""
         self._ledger.close()
 
+    def _commit(self, pairs: Sequence[Pair]) -> None:
+        self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
+
+    # Moving entities.
+
     def create(
-        self, lifecycle: type[Lifecycle[C]], entity: str, context: C, *, actor: str, occurred_at: datetime
-    ) -> Entity:
-        """Start an entity; its start is its first record.
+        self,
+        lifecycle: type[Lifecycle[C]],
+        entity: str,
+        context: C,
+        *,
+        actor: Actor | str,
+        key: str | None = None,
+        occurred_at: datetime | None = None,
+        source: Source = "call",
+    ) -> Applied[C]:
+        """Start an entity under this version of the lifecycle; its start is its first record.
+
+        Args:
+            lifecycle: the lifecycle.
+            entity: its id, unique among the entities of its kind.
+            context: its first data.
+            actor: who does it.
+            key: an idempotency key: the same again gives back the first answer.
+            occurred_at: when it happened, if that was not now.
+            source: where it comes from.
 
         Raises:
-            Conflict: the id is taken.
+            Conflict: the id is taken, or the key was used for another.
+            Refused: the actor may not.
             ActionFailed: an entry handler of the start raised.
+            Unkeepable: the id, the context, the key or the actor can't be kept.
+            LedgerUnavailable: the ledger is away; nothing was kept, or `is_outcome_unknown`.
         """
-        chart = self._chart(lifecycle)
-        meta = Meta(now=occurred_at, entity=entity, actor=actor)
-        return self._ledger.commit_start(
-            chart, entity, start(chart, context, meta), actor=actor, occurred_at=occurred_at
+        pair = self._core.creation(
+            lifecycle, entity, context, actor=actor, key=key, occurred_at=occurred_at, source=source
         )
+        self._committer.submit((pair,))
+        return applied_of(answer_of(pair))
 
     def send(
         self,
@@ -70,14 +125,19 @@ class Engine:
         entity: str,
         event: EventMarker,
         *,
-        actor: str,
-        occurred_at: datetime,
-    ) -> Step[C]:
-        """Apply an event to an entity; raises `Refused`, and else as `attempt` does."""
-        answer = self.attempt(lifecycle, entity, event, actor=actor, occurred_at=occurred_at)
-        if isinstance(answer, Refusal):
-            raise Refused(answer)
-        return answer
+        actor: Actor | str,
+        key: str | None = None,
+        expected_revision: int | None = None,
+        occurred_at: datetime | None = None,
+        source: Source = "call",
+    ) -> Applied[C]:
+        """Apply an event to an entity; raises `Refused`, and else is as `attempt`."""
+        return applied_of(
+            self.attempt(
+                lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
+                occurred_at=occurred_at, source=source,
+            )
+        )  # fmt: skip
 
     def attempt(
         self,
@@ -85,31 +145,82 @@ class Engine:
         entity: str,
         event: EventMarker,
         *,
-        actor: str,
-        occurred_at: datetime,
-    ) -> Step[C] | Refusal:
+        actor: Actor | str,
+        key: str | None = None,
+        expected_revision: int | None = None,
+        occurred_at: datetime | None = None,
+        source: Source = "call",
+    ) -> Applied[C] | Refusal:
         """Apply an event to an entity, or record that it was refused, and say why by value.
+
+        Args:
+            lifecycle: the lifecycle, in any version; the entity stays on its own.
+            entity: the id.
+            event: what happened.
+            actor: who sends it.
+            key: an idempotency key: the same again gives back the first answer, and applies nothing.
+            expected_revision: refuse if the entity is not at this revision.
+            occurred_at: when it happened, if that was not now.
+            source: where it comes from.
 
         Raises:
             UnknownEntity: there is no such entity.
-            Conflict: somebody else moved the entity in between.
+            Conflict: the key was used for another event or payload.
             ActionFailed: a guard or an action raised; nothing was kept.
+            Unkeepable: the id, the event, the key or the actor can't be kept.
+            VersionUnknown: the entity is on a version that this engine was not given.
+            LedgerUnavailable: the ledger is away; nothing was kept, or `is_outcome_unknown`.
+            LedgerCorrupt: the entity's row can't be read.
         """
-        chart = self._chart(lifecycle)
-        before = self._ledger.load_entity(chart, entity)
-        answer = advance(before.snapshot, event, Meta(now=occurred_at, entity=entity, actor=actor))
-        self._ledger.commit_answer(
-            chart, before, event.trigger_label(), event, answer, actor=actor, occurred_at=occurred_at
-        )
-        return answer
+        pair = self._core.sending(
+            lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
+            occurred_at=occurred_at, source=source,
+        )  # fmt: skip
+        self._committer.submit((pair,))
+        return answer_of(pair)
 
-    def get(self, lifecycle: type[Lifecycle[Any]], entity: str) -> Entity:
+    def send_many(self, sendings: Sequence[Sending], *, source: Source = "call") -> list[Answer]:
+        """Send events in batches; the answers come in the order of the events.
+
+        It is no transaction over all of them: each is applied, refused or fails by itself. Those for one entity apply
+        in their order.
+
+        Returns:
+            For each an `Applied`, a `Refusal`, or the error that `attempt` would have raised.
+        """
+        accepted = self._core.accept_many(sendings, source)
+        pairs = [each for each in accepted if isinstance(each, Pair)]
+        for first in range(0, len(pairs), BATCH_MAX):
+            self._committer.submit(pairs[first : first + BATCH_MAX])
+        return [outcome_of(each) for each in accepted]
+
+    def repair(
+        self, lifecycle: type[Lifecycle[C]], entity: str, state: str, *, reason: str, actor: Actor | str
+    ) -> Applied[C]:
+        """Force an entity into a configuration, with a reason, as a record of source `repair`. No handler runs.
+
+        Raises:
+            UnknownEntity: there is no such entity.
+            SnapshotInvalid: the lifecycle has no such configuration.
+            Refused: the actor may not.
+        """
+        pair = self._core.repairing(lifecycle, entity, state, reason=reason, actor=actor)
+        self._committer.submit((pair,))
+        return applied_of(answer_of(pair))
+
+    # Reading.
+
+    def get(self, lifecycle: type[Lifecycle[C]], entity: str) -> Entity[C]:
         """The entity as it stands.
 
         Raises:
             UnknownEntity: there is no such entity.
         """
-        return self._ledger.load_entity(self._chart(lifecycle), entity)
+        return self._ledger.run(fetch_entity(self._core.kind(lifecycle), entity, self._core.charts))
+
+    def get_many(self, lifecycle: type[Lifecycle[C]], entities: Sequence[str]) -> dict[str, Entity[C]]:
+        """Several entities by id; those that do not exist are left out."""
+        return self._ledger.run(fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
 
     def why(self, lifecycle: type[Lifecycle[Any]], entity: str, event: EventMarker) -> Explanation:
         """What an event would do to an entity now, and why.
@@ -119,21 +230,41 @@ class Engine:
         """
         return explain(self.get(lifecycle, entity).snapshot, event)
 
-    def history(self, lifecycle: type[Lifecycle[Any]], entity: str) -> list[Record]:
-        """Everything that happened to an entity, refused attempts included, in order."""
-        return self._ledger.fetch_history(self._chart(lifecycle).kind, entity)
+    def history(self, lifecycle: type[Lifecycle[Any]], entity: str) -> Iterator[Record]:
+        """Everything that happened to an entity, refused attempts included, in order; read in pages."""
+        following: FetchHistory | None = self._core.recording(lifecycle, entity)
+        while following is not None:
+            page, following = self._ledger.run(self._core.history_page(following))
+            yield from page
 
-    def records(self, lifecycle: type[Lifecycle[Any]]) -> Iterator[Record]:
-        """All records of a lifecycle's entities, an entity's together and in order."""
-        return self._ledger.fetch_records(self._chart(lifecycle).kind)
+    def list(
+        self,
+        lifecycle: type[Lifecycle[C]],
+        *,
+        version: int | None = None,
+        state: str | None = None,
+        unmoved_since: datetime | None = None,
+    ) -> Iterator[Entity[C]]:
+        """Entities by id, or with a state those that have not moved for longest first; read in pages.
+
+        Args:
+            lifecycle: the lifecycle.
+            version: only those on this version.
+            state: only those in this configuration.
+            unmoved_since: only those that have not moved since then.
+        """
+        following: ListEntities | None = self._core.listing(lifecycle, version, state, unmoved_since)
+        while following is not None:
+            page, following = self._ledger.run(self._core.list_page(following))
+            yield from page
+
+    def stuck(self, lifecycle: type[Lifecycle[C]]) -> Iterator[Entity[C]]:
+        """Entities past an active state's SLA, the longest overdue first; read in pages."""
+        following: FetchStuck | None = self._core.overdue(lifecycle)
+        while following is not None:
+            page, following = self._ledger.run(self._core.stuck_page(following))
+            yield from page
 
     def census(self, lifecycle: type[Lifecycle[Any]]) -> dict[str, int]:
-        """How many entities are in each configuration now."""
-        return self._ledger.count_states(self._chart(lifecycle).kind)
-
-    def _chart(self, lifecycle: type[Lifecycle[C]]) -> Chart[C]:
-        chart: Chart[C] = chart_of(lifecycle)
-        if self._charts.get(chart.kind) is not chart:
-            problem = "is not among the lifecycles of this engine"
-            raise DefinitionError(problem, lifecycle=chart.kind)
-        return chart
+        """How many entities are in each configuration now, in all versions together."""
+        return by_state(self._ledger.run(count_census(self._core.kind(lifecycle))))

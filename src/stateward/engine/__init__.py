@@ -1,0 +1,21 @@
+"""The composition root: the only place that picks a ledger, and puts chart, kernel and ledger together."""
+
+from typing import TYPE_CHECKING, Any
+
+from stateward.engine.core import Authorize, Sending
+from stateward.engine.threads import Engine
+
+if TYPE_CHECKING:
+    from stateward.engine.tasks import AsyncEngine
+
+__all__ = ["AsyncEngine", "Authorize", "Engine", "Sending"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the engine that needs asyncio when it is first asked for."""
+    if name == "AsyncEngine":
+        from stateward.engine.tasks import AsyncEngine  # noqa: PLC0415
+
+        return AsyncEngine
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,242 @@
+"""What engines share: the charts, the clock, the way from a call to a pair and from a pair to an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, chart_of
+from stateward.errors import DefinitionError, Refusal, Refused, StatewardError
+from stateward.ledger import Actor, Applied, Entity, Record
+from stateward.ledger.accepting import accept_creation, accept_event, accept_repair
+from stateward.ledger.codec import to_micros
+from stateward.ledger.contract import Capabilities, FetchHistory, FetchStuck, ListEntities, Trips
+from stateward.ledger.ids import RecordIds
+from stateward.ledger.protocol import Pair, commit_pairs
+from stateward.ledger.reading import fetch_history, fetch_stuck, list_entities
+from stateward.ledger.results import Source
+
+__all__ = [
+    "PAGE_SIZE",
+    "Answer",
+    "Authorize",
+    "EngineCore",
+    "Sending",
+    "answer_of",
+    "applied_of",
+    "by_state",
+    "outcome_of",
+]
+
+C = TypeVar("C", bound=ContextMarker)
+
+PAGE_SIZE = 500
+"""Rows that are read at once."""
+
+Authorize = Callable[[Actor, str, str, EventMarker | None], bool]
+"""Whether an actor may send an event to an entity: (actor, kind, id, event); the event of a creation is None."""
+Answer = Applied[Any] | Refusal | StatewardError
+
+
+class Sending(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of `send_many`."""
+
+    lifecycle: type[Lifecycle[Any]]
+    entity: str
+    event: EventMarker
+    actor: Actor | str
+    key: str | None = None
+    expected_revision: int | None = None
+    occurred_at: datetime | None = None
+
+
+class EngineCore:
+    """What both engines share: the charts, the clock, the way from a call to a pair and from there to an answer."""
+
+    def __init__(
+        self,
+        lifecycles: Iterable[type[Lifecycle[Any]] | Chart[Any]],
+        clock: Callable[[], datetime] | None,
+        authorize: Authorize | None,
+    ) -> None:
+        self.charts: dict[tuple[str, int], Chart[Any]] = {}
+        for each in lifecycles:
+            chart: Chart[Any] = each if isinstance(each, Chart) else chart_of(each)
+            before = self.charts.setdefault((chart.kind, chart.version), chart)
+            if before != chart:
+                problem = f"version {chart.version} is given twice, with different digests"
+                raise DefinitionError(problem, lifecycle=chart.kind)
+        self._clock = clock
+        self._authorize = authorize
+        self._ids = RecordIds(lambda: self.now() // 1000)
+
+    def now(self) -> int:
+        """Microseconds since 1970, by the engine's clock."""
+        return time.time_ns() // 1000 if self._clock is None else to_micros(self._clock())
+
+    def kind(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> str:
+        """The kind of a lifecycle that this engine serves, in whichever version."""
+        chart: Chart[Any] = lifecycle if isinstance(lifecycle, Chart) else chart_of(lifecycle)
+        if not any(kind == chart.kind for kind, _ in self.charts):
+            problem = "is not among the lifecycles of this engine"
+            raise DefinitionError(problem, lifecycle=chart.kind)
+        return chart.kind
+
+    def creation(
+        self,
+        lifecycle: type[Lifecycle[Any]],
+        entity: str,
+        context: ContextMarker,
+        *,
+        actor: Actor | str,
+        key: str | None,
+        occurred_at: datetime | None,
+        source: Source,
+    ) -> Pair:
+        """A creation, accepted."""
+        chart: Chart[Any] = chart_of(lifecycle)
+        if self.charts.get((self.kind(chart), chart.version)) != chart:
+            problem = f"version {chart.version} is not among the lifecycles of this engine"
+            raise DefinitionError(problem, lifecycle=chart.kind)
+        pair = accept_creation(
+            self._ids.mint(), chart, entity, context,
+            actor=actor, key=key, occurred_at=occurred_at, now=self.now(), source=source,
+        )  # fmt: skip
+        return self._authorized(pair)
+
+    def sending(
+        self,
+        lifecycle: type[Lifecycle[Any]],
+        entity: str,
+        event: EventMarker,
+        *,
+        actor: Actor | str,
+        key: str | None,
+        expected_revision: int | None,
+        occurred_at: datetime | None,
+        source: Source,
+    ) -> Pair:
+        """An event, accepted."""
+        pair = accept_event(
+            self._ids.mint(), self.kind(lifecycle), entity, event, actor=actor, key=key,
+            expected_revision=expected_revision, occurred_at=occurred_at, now=self.now(), source=source,
+        )  # fmt: skip
+        return self._authorized(pair)
+
+    def repairing(
+        self, lifecycle: type[Lifecycle[Any]], entity: str, state: str, *, reason: str, actor: Actor | str
+    ) -> Pair:
+        """A repair, accepted."""
+        kind = self.kind(lifecycle)
+        pair = accept_repair(self._ids.mint(), kind, entity, state, reason=reason, actor=actor, now=self.now())
+        return self._authorized(pair)
+
+    def _authorized(self, pair: Pair) -> Pair:
+        if self._authorize is not None:
+            pair.is_unauthorized = not self._authorize(pair.actor, pair.kind, pair.entity, pair.event)
+        return pair
+
+    def committing(self, pairs: Sequence[Pair], capabilities: Capabilities) -> Trips[None]:
+        """The protocol of a batch."""
+        return commit_pairs(pairs, self.charts, self.now, holds_lock=capabilities.holds_write_lock)
+
+    def accept_many(self, sendings: Sequence[Sending], source: Source) -> list[Pair | StatewardError]:
+        """Several events, accepted or told why not."""
+        accepted: list[Pair | StatewardError] = []
+        for each in sendings:
+            try:
+                accepted.append(
+                    self.sending(
+                        each.lifecycle, each.entity, each.event, actor=each.actor, key=each.key,
+                        expected_revision=each.expected_revision, occurred_at=each.occurred_at, source=source,
+                    )
+                )  # fmt: skip
+            except StatewardError as error:
+                accepted.append(error)
+        return accepted
+
+    # Pages: each reads one and says what the next one is, None if there is none.
+
+    def history_page(self, operation: FetchHistory) -> Trips[tuple[list[Record], FetchHistory | None]]:
+        """A page of an entity's records."""
+        page = yield from fetch_history(operation)
+        if len(page) < operation.limit:
+            return page, None
+        last = page[-1]
+        is_attempt = last.outcome != "applied"
+        after = (last.revision, is_attempt, last.id if is_attempt else "")
+        return page, FetchHistory(operation.kind, operation.entity, after, operation.limit)
+
+    def list_page(self, operation: ListEntities) -> Trips[tuple[list[Entity[Any]], ListEntities | None]]:
+        """A page of entities."""
+        page = yield from list_entities(operation, self.charts)
+        if len(page) < operation.limit:
+            return page, None
+        after = (0 if operation.state is None else to_micros(page[-1].updated_at), page[-1].id)
+        return page, replace(operation, after=after)
+
+    def stuck_page(self, operation: FetchStuck) -> Trips[tuple[list[Entity[Any]], FetchStuck | None]]:
+        """A page of entities past their time."""
+        page = yield from fetch_stuck(operation, self.charts)
+        if len(page) < operation.limit:
+            return page, None
+        due_by = page[-1].due_by
+        assert due_by is not None
+        return page, replace(operation, after=(to_micros(due_by), page[-1].id))
+
+    def recording(self, lifecycle: type[Lifecycle[Any]], entity: str) -> FetchHistory:
+        """The first page of an entity's records."""
+        return FetchHistory(self.kind(lifecycle), entity, None, PAGE_SIZE)
+
+    def overdue(self, lifecycle: type[Lifecycle[Any]]) -> FetchStuck:
+        """The first page of the entities past their time."""
+        return FetchStuck(self.kind(lifecycle), self.now(), None, PAGE_SIZE)
+
+    def listing(
+        self, lifecycle: type[Lifecycle[Any]], version: int | None, state: str | None, unmoved_since: datetime | None
+    ) -> ListEntities:
+        """The first page of a list."""
+        before = None if unmoved_since is None else to_micros(unmoved_since)
+        kind = self.kind(lifecycle)
+        return ListEntities(kind=kind, version=version, state=state, updated_before=before, limit=PAGE_SIZE)
+
+
+def by_state(lines: Iterable[tuple[str, int, str, int]]) -> dict[str, int]:
+    """A census of all versions together."""
+    counts: dict[str, int] = {}
+    for _, _, state, count in lines:
+        counts[state] = counts.get(state, 0) + count
+    return counts
+
+
+def answer_of(pair: Pair) -> Applied[Any] | Refusal:
+    """The answer of a pair that is settled; its error is raised."""
+    if pair.error is not None:
+        raise pair.error
+    assert pair.answer is not None
+    return pair.answer
+
+
+def applied_of(answer: Applied[Any] | Refusal) -> Applied[Any]:
+    """An answer that is no refusal.
+
+    Raises:
+        Refused: it is one.
+    """
+    if isinstance(answer, Refusal):
+        raise Refused(answer)
+    return answer
+
+
+def outcome_of(accepted: Pair | StatewardError) -> Answer:
+    """The answer or the error of what was accepted, or the error that kept it from being."""
+    if isinstance(accepted, StatewardError):
+        return accepted
+    outcome = accepted.error or accepted.answer
+    assert outcome is not None
+    return outcome

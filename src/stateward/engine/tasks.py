@@ -1,0 +1,205 @@
+"""The engine for tasks: the same protocol, the same answers, awaited."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
+from stateward.engine.core import (
+    Answer,
+    Authorize,
+    EngineCore,
+    Sending,
+    answer_of,
+    applied_of,
+    by_state,
+    outcome_of,
+)
+from stateward.errors import Refusal
+from stateward.kernel import Explanation, explain
+from stateward.ledger import Actor, Applied, Entity, Record
+from stateward.ledger.committing import BATCH_MAX, AsyncCommitter
+from stateward.ledger.contract import AsyncLedger, FetchHistory, FetchStuck, Ledger, ListEntities
+from stateward.ledger.opening import open_async_ledger
+from stateward.ledger.protocol import Pair
+from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
+from stateward.ledger.results import Source
+
+__all__ = ["AsyncEngine"]
+
+C = TypeVar("C", bound=ContextMarker)
+
+
+class AsyncEngine:
+    """Lifecycles on a ledger, for tasks of one event loop; every method is that of `Engine`, awaited.
+
+    A task that is cancelled while its event waits takes it back; an event that is being committed is committed.
+    """
+
+    def __init__(
+        self,
+        ledger: str | Path | AsyncLedger | Ledger,
+        *,
+        lifecycles: Iterable[type[Lifecycle[Any]] | Chart[Any]],
+        clock: Callable[[], datetime] | None = None,
+        authorize: Authorize | None = None,
+    ) -> None:
+        """Name a ledger, as for `Engine`; it is opened by `async with`, or by `open`."""
+        self._core = EngineCore(lifecycles, clock, authorize)
+        self._ledger: AsyncLedger = open_async_ledger(ledger)
+        self._committer = AsyncCommitter(self._commit)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Hold the lifecycles against those that the ledger knows.
+
+        Raises:
+            LedgerUnavailable: the database can't be opened.
+            DefinitionError: a version of a lifecycle was registered in it with another digest.
+        """
+        await self._ledger.run(register_lifecycles(self._core.charts))
+
+    async def close(self) -> None:
+        """Commit what was accepted, and close the ledger. Twice is safe."""
+        await self._committer.stop()
+        await self._ledger.close()
+
+    async def _commit(self, pairs: Sequence[Pair]) -> None:
+        await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
+
+    # Moving entities.
+
+    async def create(
+        self,
+        lifecycle: type[Lifecycle[C]],
+        entity: str,
+        context: C,
+        *,
+        actor: Actor | str,
+        key: str | None = None,
+        occurred_at: datetime | None = None,
+        source: Source = "call",
+    ) -> Applied[C]:
+        """As `Engine.create`."""
+        pair = self._core.creation(
+            lifecycle, entity, context, actor=actor, key=key, occurred_at=occurred_at, source=source
+        )
+        await self._committer.submit((pair,))
+        return applied_of(answer_of(pair))
+
+    async def send(
+        self,
+        lifecycle: type[Lifecycle[C]],
+        entity: str,
+        event: EventMarker,
+        *,
+        actor: Actor | str,
+        key: str | None = None,
+        expected_revision: int | None = None,
+        occurred_at: datetime | None = None,
+        source: Source = "call",
+    ) -> Applied[C]:
+        """As `Engine.send`."""
+        return applied_of(
+            await self.attempt(
+                lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
+                occurred_at=occurred_at, source=source,
+            )
+        )  # fmt: skip
+
+    async def attempt(
+        self,
+        lifecycle: type[Lifecycle[C]],
+        entity: str,
+        event: EventMarker,
+        *,
+        actor: Actor | str,
+        key: str | None = None,
+        expected_revision: int | None = None,
+        occurred_at: datetime | None = None,
+        source: Source = "call",
+    ) -> Applied[C] | Refusal:
+        """As `Engine.attempt`."""
+        pair = self._core.sending(
+            lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
+            occurred_at=occurred_at, source=source,
+        )  # fmt: skip
+        await self._committer.submit((pair,))
+        return answer_of(pair)
+
+    async def send_many(self, sendings: Sequence[Sending], *, source: Source = "call") -> list[Answer]:
+        """As `Engine.send_many`."""
+        accepted = self._core.accept_many(sendings, source)
+        pairs = [each for each in accepted if isinstance(each, Pair)]
+        for first in range(0, len(pairs), BATCH_MAX):
+            await self._committer.submit(pairs[first : first + BATCH_MAX])
+        return [outcome_of(each) for each in accepted]
+
+    async def repair(
+        self, lifecycle: type[Lifecycle[C]], entity: str, state: str, *, reason: str, actor: Actor | str
+    ) -> Applied[C]:
+        """As `Engine.repair`."""
+        pair = self._core.repairing(lifecycle, entity, state, reason=reason, actor=actor)
+        await self._committer.submit((pair,))
+        return applied_of(answer_of(pair))
+
+    # Reading.
+
+    async def get(self, lifecycle: type[Lifecycle[C]], entity: str) -> Entity[C]:
+        """As `Engine.get`."""
+        return await self._ledger.run(fetch_entity(self._core.kind(lifecycle), entity, self._core.charts))
+
+    async def get_many(self, lifecycle: type[Lifecycle[C]], entities: Sequence[str]) -> dict[str, Entity[C]]:
+        """As `Engine.get_many`."""
+        return await self._ledger.run(fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
+
+    async def why(self, lifecycle: type[Lifecycle[Any]], entity: str, event: EventMarker) -> Explanation:
+        """As `Engine.why`."""
+        return explain((await self.get(lifecycle, entity)).snapshot, event)
+
+    async def history(self, lifecycle: type[Lifecycle[Any]], entity: str) -> AsyncIterator[Record]:
+        """As `Engine.history`."""
+        following: FetchHistory | None = self._core.recording(lifecycle, entity)
+        while following is not None:
+            page, following = await self._ledger.run(self._core.history_page(following))
+            for each in page:
+                yield each
+
+    async def list(
+        self,
+        lifecycle: type[Lifecycle[C]],
+        *,
+        version: int | None = None,
+        state: str | None = None,
+        unmoved_since: datetime | None = None,
+    ) -> AsyncIterator[Entity[C]]:
+        """As `Engine.list`."""
+        following: ListEntities | None = self._core.listing(lifecycle, version, state, unmoved_since)
+        while following is not None:
+            page, following = await self._ledger.run(self._core.list_page(following))
+            for each in page:
+                yield each
+
+    async def stuck(self, lifecycle: type[Lifecycle[C]]) -> AsyncIterator[Entity[C]]:
+        """As `Engine.stuck`."""
+        following: FetchStuck | None = self._core.overdue(lifecycle)
+        while following is not None:
+            page, following = await self._ledger.run(self._core.stuck_page(following))
+            for each in page:
+                yield each
+
+    async def census(self, lifecycle: type[Lifecycle[Any]]) -> dict[str, int]:
+        """As `Engine.census`."""
+        return by_state(await self._ledger.run(count_census(self._core.kind(lifecycle))))

@@ -1,0 +1,179 @@
+"""Group commit: while one commit is in flight, what arrives is gathered, and committed together next.
+
+One committer at a time is enough, and the fastest: an idle engine's caller commits its own pair at once, in its own
+thread. When it is done, it hands all that has gathered to the first who waits, and goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from threading import Condition, Event, Lock
+
+from stateward.errors import LedgerUnavailable
+from stateward.ledger.protocol import Pair
+
+__all__ = ["BATCH_MAX", "QUEUE_MAX", "AsyncCommitter", "Committer"]
+
+BATCH_MAX = 500
+"""Pairs of one commit."""
+QUEUE_MAX = 10_000
+"""Pairs that wait; beyond it, senders wait for room before they are accepted."""
+
+
+class _Waiter:
+    """A caller's pairs in the queue, and the thread that waits for them."""
+
+    __slots__ = ("batch", "pairs", "wake")
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self.pairs = pairs
+        self.batch: list[_Waiter] | None = None
+        """What this thread is to commit, its own pairs among them, once it is its turn."""
+        self.wake = Event()
+
+
+class Committer:
+    """Group commit for threads."""
+
+    def __init__(self, commit: Callable[[Sequence[Pair]], None]) -> None:
+        """Take what commits a batch: it settles every pair, or raises what kept it from doing so."""
+        self._commit = commit
+        self._lock = Lock()
+        self._has_room = Condition(self._lock)
+        self._queue: deque[_Waiter] = deque()
+        self._waiting = 0
+        self._is_busy = False
+
+    def submit(self, pairs: Sequence[Pair]) -> None:
+        """Commit pairs, alone or together with others'; returns when each has its answer or its error.
+
+        A caller that is interrupted while its pairs still wait takes them back; once they are being committed, they
+        are committed, and the interrupt goes on.
+        """
+        waiter = _Waiter(pairs)
+        try:
+            with self._lock:
+                while self._is_busy and self._waiting and self._waiting + len(pairs) > QUEUE_MAX:
+                    self._has_room.wait()
+                if self._is_busy:
+                    self._queue.append(waiter)
+                    self._waiting += len(pairs)
+                else:
+                    waiter.batch = [waiter]
+                    self._is_busy = True
+            if waiter.batch is None:
+                waiter.wake.wait()
+        except BaseException:
+            if not self._take_back(waiter) and waiter.batch is not None:
+                self._lead(waiter.batch)  # it was this thread's turn, and others wait for it
+            raise
+        if waiter.batch is not None:
+            self._lead(waiter.batch)
+
+    def _take_back(self, waiter: _Waiter) -> bool:
+        """Whether it was still in the queue, and is not any more."""
+        with self._lock:
+            if waiter not in self._queue:
+                return False
+            self._queue.remove(waiter)
+            self._waiting -= len(waiter.pairs)
+            self._has_room.notify_all()
+            return True
+
+    def _lead(self, batch: list[_Waiter]) -> None:
+        """Commit a batch, wake those it was for, and hand on."""
+        pairs = [pair for waiter in batch for pair in waiter.pairs]
+        try:
+            self._commit(pairs)
+        except Exception as error:  # whatever kept the batch from being committed is everybody's answer
+            give_up(pairs, error)
+        except BaseException as error:
+            give_up(pairs, error)
+            raise
+        finally:
+            self._hand_on()
+            for waiter in batch:
+                waiter.wake.set()
+
+    def _hand_on(self) -> None:
+        with self._lock:
+            batch: list[_Waiter] = []
+            count = 0
+            while self._queue and (not batch or count + len(self._queue[0].pairs) <= BATCH_MAX):
+                batch.append(self._queue.popleft())
+                count += len(batch[-1].pairs)
+            self._waiting -= count
+            self._is_busy = bool(batch)
+            self._has_room.notify_all()
+        if batch:
+            batch[0].batch = batch
+            batch[0].wake.set()
+
+
+class AsyncCommitter:
+    """Group commit for tasks: one task of its own commits, senders wait for it."""
+
+    def __init__(self, commit: Callable[[Sequence[Pair]], Awaitable[None]]) -> None:
+        """Take what commits a batch, as `Committer` does."""
+        self._commit = commit
+        self._queue: deque[tuple[Sequence[Pair], asyncio.Future[None]]] = deque()
+        self._waiting = 0
+        self._task: asyncio.Task[None] | None = None
+        self._room = asyncio.Condition()
+
+    async def submit(self, pairs: Sequence[Pair]) -> None:
+        """Commit pairs; a sender that is cancelled while they wait takes them back, and else they are committed."""
+        async with self._room:
+            await self._room.wait_for(lambda: not self._waiting or self._waiting + len(pairs) <= QUEUE_MAX)
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            item = (pairs, done)
+            self._queue.append(item)
+            self._waiting += len(pairs)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError:
+            if item in self._queue:
+                self._queue.remove(item)
+                self._waiting -= len(pairs)
+            raise
+
+    async def stop(self) -> None:
+        """Wait until all that was accepted is committed."""
+        while self._task is not None and not self._task.done():
+            await asyncio.shield(self._task)
+
+    async def _work(self) -> None:
+        while self._queue:
+            batch: list[tuple[Sequence[Pair], asyncio.Future[None]]] = []
+            pairs: list[Pair] = []
+            while self._queue and (not batch or len(pairs) + len(self._queue[0][0]) <= BATCH_MAX):
+                batch.append(self._queue.popleft())
+                pairs += batch[-1][0]
+            self._waiting -= len(pairs)
+            try:
+                await self._commit(pairs)
+            except Exception as error:
+                give_up(pairs, error)
+            for _, done in batch:
+                if not done.done():
+                    done.set_result(None)
+            async with self._room:
+                self._room.notify_all()
+
+
+def give_up(pairs: Sequence[Pair], error: BaseException) -> None:
+    """Give what kept a batch from being committed to each of its pairs that has no answer."""
+    for pair in pairs:
+        if pair.is_settled:
+            continue
+        if isinstance(error, LedgerUnavailable):
+            pair.error = LedgerUnavailable(
+                error.problem, record=pair.record, is_outcome_unknown=error.is_outcome_unknown
+            )
+        else:
+            pair.error = LedgerUnavailable(f"the commit failed: {error!r}", record=pair.record)
+        pair.error.__cause__ = error

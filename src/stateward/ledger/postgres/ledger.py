@@ -1,0 +1,163 @@
+"""The ledger on PostgreSQL, the one for production: through psycopg 3 and its pool, by threads or by tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
+
+from stateward.errors import LedgerUnavailable
+from stateward.ledger.contract import Capabilities, Interrupted, Page, RowsRefused, Trip, Trips
+from stateward.ledger.driving import drive, drive_async
+from stateward.ledger.postgres.schema import check_schema, schema_version, upgrade_schema
+from stateward.ledger.postgres.statements import statements_of
+
+__all__ = ["AsyncPostgresLedger", "PostgresLedger"]
+
+T = TypeVar("T")
+
+CAPABILITIES = Capabilities(
+    name="postgres", holds_write_lock=False, is_durable=True, shares_processes=True, joins=("psycopg",)
+)
+
+
+class PostgresLedger:
+    """A PostgreSQL database, driven by threads; see `Ledger`."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, dsn: str, *, connections_max: int = 10, timeout_s: float = 10.0) -> None:
+        """Name the database; connections are opened when they are first needed.
+
+        Args:
+            dsn: a connection string or URI, as libpq takes it.
+            connections_max: how many connections are kept at most.
+            timeout_s: how long is waited for a connection.
+        """
+        self._pool = ConnectionPool(
+            dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True}
+        )
+
+    def prepare(self) -> None:
+        """Make a fresh database ready; hold any other against the schema that this code knows.
+
+        Raises:
+            LedgerOutdated: it is behind, or ahead.
+            LedgerUnavailable: the database is away.
+        """
+        with self._connection() as connection:
+            if schema_version(connection) == 0:
+                upgrade_schema(connection)
+            check_schema(connection)
+
+    def upgrade(self) -> list[int]:
+        """Bring the schema up to date; the numbers of the files that were applied."""
+        with self._connection() as connection:
+            return upgrade_schema(connection)
+
+    def close(self) -> None:
+        """Close all connections. Twice is safe."""
+        self._pool.close()
+
+    def run(self, trips: Trips[T]) -> T:
+        """Drive a piece of protocol; see `Ledger.run`."""
+        with self._connection() as connection:
+            try:
+                return drive(trips, lambda trip: self._make(connection, trip))
+            finally:
+                if connection.info.transaction_status != TransactionStatus.IDLE and not connection.closed:
+                    connection.rollback()
+
+    @contextmanager
+    def _connection(self) -> Generator[psycopg.Connection[Any]]:
+        try:
+            self._pool.open()
+            with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise LedgerUnavailable(f"postgres: {error}") from error
+
+    def _make(self, connection: psycopg.Connection[Any], trip: Trip) -> Sequence[Page]:
+        with neutral_errors(trip):
+            if trip.begins:
+                connection.execute("BEGIN")
+            pages: list[Page] = []
+            for operation in trip.operations:
+                for statement in statements_of(operation):
+                    cursor = connection.execute(statement.sql.encode(), statement.parameters)
+                    if statement.page is not None:
+                        pages.append(statement.page(cursor.fetchall()))
+            if trip.commits:
+                connection.execute("COMMIT")
+            return pages
+
+
+class AsyncPostgresLedger:
+    """A PostgreSQL database, driven by tasks; see `AsyncLedger`."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, dsn: str, *, connections_max: int = 10, timeout_s: float = 10.0) -> None:
+        """As `PostgresLedger`."""
+        self._dsn = dsn
+        self._pool = AsyncConnectionPool(
+            dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True}
+        )
+
+    def prepare(self) -> None:
+        """As `PostgresLedger.prepare`; it is done once, and by this thread."""
+        ledger = PostgresLedger(self._dsn, connections_max=1)
+        try:
+            ledger.prepare()
+        finally:
+            ledger.close()
+
+    async def close(self) -> None:
+        """Close all connections. Twice is safe."""
+        await self._pool.close()
+
+    async def run(self, trips: Trips[T]) -> T:
+        """Drive a piece of protocol; see `AsyncLedger.run`."""
+        try:
+            await self._pool.open()
+            async with self._pool.connection() as connection:
+                try:
+                    return await drive_async(trips, lambda trip: self._make(connection, trip))
+                finally:
+                    if connection.info.transaction_status != TransactionStatus.IDLE and not connection.closed:
+                        await connection.rollback()
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise LedgerUnavailable(f"postgres: {error}") from error
+
+    async def _make(self, connection: psycopg.AsyncConnection[Any], trip: Trip) -> Sequence[Page]:
+        with neutral_errors(trip):
+            if trip.begins:
+                await connection.execute("BEGIN")
+            pages: list[Page] = []
+            for operation in trip.operations:
+                for statement in statements_of(operation):
+                    cursor = await connection.execute(statement.sql.encode(), statement.parameters)
+                    if statement.page is not None:
+                        pages.append(statement.page(await cursor.fetchall()))
+            if trip.commits:
+                await connection.execute("COMMIT")
+            return pages
+
+
+@contextmanager
+def neutral_errors(trip: Trip) -> Generator[None]:
+    """Turn psycopg's errors into those that the protocol knows."""
+    try:
+        yield
+    except (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable) as error:
+        raise Interrupted(str(error)) from error
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise RowsRefused(str(error).partition("\n")[0]) from error
+    except psycopg.OperationalError as error:
+        may_hold = trip.commits or not trip.begins
+        raise LedgerUnavailable(f"postgres: {error}", is_outcome_unknown=may_hold) from error

@@ -1,0 +1,153 @@
+"""From operations to statements of PostgreSQL, and from their rows to pages; the same for threads and tasks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from stateward.ledger.contract import (
+    CommitMoves,
+    CountCensus,
+    CreateEntities,
+    FetchEntities,
+    FetchHistory,
+    FetchStuck,
+    ListEntities,
+    LoadPairs,
+    Page,
+    RegisterLifecycle,
+)
+from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
+from stateward.ledger.sql import read_queries
+
+__all__ = ["Statement", "statements_of"]
+
+_QUERIES = read_queries("stateward.ledger.postgres")
+_ENTITY = len(EntityRow._fields)
+_LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+
+class Statement(NamedTuple):
+    """SQL with its parameters, and what makes a page of its rows; None: it has none."""
+
+    sql: str
+    parameters: Any
+    page: Callable[[list[Any]], Page] | None
+
+
+def statements_of(operation: Any) -> list[Statement]:
+    """An operation as statements; the last one's rows are its page."""
+    return _MAKE[type(operation)](operation)
+
+
+def _load_pairs(operation: LoadPairs) -> list[Statement]:
+    if len(operation.pairs) == 1:
+        return [Statement(_QUERIES["load_pair"], operation.pairs[0], _pairs)]
+    return [Statement(_QUERIES["load_pairs"], _columns(operation.pairs, 3), _pairs)]
+
+
+def _pairs(rows: list[Any]) -> Page:
+    return [
+        (
+            EntityRow._make(row[:_ENTITY]) if row[0] is not None else None,
+            ReceiptRow._make(row[_ENTITY:]) if row[_ENTITY] is not None else None,
+        )
+        for row in rows
+    ]
+
+
+def _create_entities(operation: CreateEntities) -> list[Statement]:
+    columns = _columns(operation.entities, _ENTITY)
+    return [Statement(_QUERIES["create_entities"], columns, list)]
+
+
+def _commit_moves(operation: CommitMoves) -> list[Statement]:
+    parameters: dict[str, Any] = {"slot": random.randrange(64)}
+    moves = [
+        (row.kind, row.id, expected, row.version, row.state, row.history, row.context, row.revision, row.updated_at,
+         row.entered, row.due_by)
+        for row, expected in operation.moves
+    ]  # fmt: skip
+    records = [(*row, False) for row in operation.records] + [(*row, True) for row in operation.attempts]
+    census = [(kind, entity, *move[1:]) for kind, entity, moved in operation.census for move in moved]
+    effects = [(*row[:8], row.traceparent) for row in operation.outbox]
+    for prefix, names, rows in (
+        ("e", "kind id expected version state history context revision updated_at entered due_by", moves),
+        ("c", "kind id", [(row.kind, row.id) for row in operation.created]),
+        ("r", " ".join((*RecordRow._fields, "always")), records),
+        ("k", " ".join(ReceiptRow._fields), operation.receipts),
+        ("o", "part kind entity revision n effect payload record traceparent", effects),
+        ("x", "kind entity name", operation.timers_cancelled),
+        ("t", "kind entity name revision part due_at record traceparent", operation.timers_set),
+        ("n", "kind entity version state change", census),
+    ):
+        fields = names.split()
+        for name, column in zip(fields, _columns(rows, len(fields)), strict=True):
+            parameters[f"{prefix}_{name}"] = column
+    return [Statement(_QUERIES["commit_moves"], parameters, list)]
+
+
+def _fetch_entities(operation: FetchEntities) -> list[Statement]:
+    return [Statement(_QUERIES["fetch_entities"], (list(operation.ids), operation.kind), _entities)]
+
+
+def _fetch_history(operation: FetchHistory) -> list[Statement]:
+    revision, is_attempt, record = operation.after or (0, True, _LAST_ID)
+    # Behind the applied record of a revision come its attempts.
+    behind = (revision, is_attempt, record if is_attempt else _LAST_ID)
+    given = (operation.kind, operation.entity, *behind, operation.limit)
+    return [Statement(_QUERIES["fetch_history"], given, _records)]
+
+
+def _records(rows: list[Any]) -> Page:
+    return [RecordRow._make(row) for row in rows]
+
+
+def _list_entities(operation: ListEntities) -> list[Statement]:
+    number, entity = operation.after or (0, "")
+    given = {
+        "kind": operation.kind, "version": operation.version, "before": operation.updated_before,
+        "state": operation.state, "number": number, "id": entity, "limit": operation.limit,
+    }  # fmt: skip
+    return [Statement(_QUERIES["list_by_id" if operation.state is None else "list_by_state"], given, _entities)]
+
+
+def _fetch_stuck(operation: FetchStuck) -> list[Statement]:
+    after = operation.after or (0, "")
+    return [Statement(_QUERIES["fetch_stuck"], (operation.kind, operation.now, *after, operation.limit), _entities)]
+
+
+def _entities(rows: list[Any]) -> Page:
+    return [EntityRow._make(row) if row[0] is not None else None for row in rows]
+
+
+def _count_census(operation: CountCensus) -> list[Statement]:
+    return [Statement(_QUERIES["count_census"], {"kind": operation.kind}, list)]
+
+
+def _register_lifecycle(operation: RegisterLifecycle) -> list[Statement]:
+    given = (operation.kind, operation.version, operation.digest)
+    return [
+        Statement(_QUERIES["register_lifecycle"], given, None),
+        Statement(_QUERIES["find_digest"], given[:2], list),
+    ]
+
+
+_MAKE: dict[type, Callable[[Any], list[Statement]]] = {
+    LoadPairs: _load_pairs,
+    CreateEntities: _create_entities,
+    CommitMoves: _commit_moves,
+    FetchEntities: _fetch_entities,
+    FetchHistory: _fetch_history,
+    ListEntities: _list_entities,
+    FetchStuck: _fetch_stuck,
+    CountCensus: _count_census,
+    RegisterLifecycle: _register_lifecycle,
+}
+
+
+def _columns(rows: Iterable[Sequence[Any]], count: int) -> list[list[Any]]:
+    """Rows as columns, of which there are so many even where there is no row."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return columns or [[] for _ in range(count)]

@@ -1,0 +1,148 @@
+"""What is read from a ledger, as protocol: entities, histories, lists, the census."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from stateward.chart import Chart
+from stateward.errors import DefinitionError, LedgerCorrupt, UnknownEntity, VersionUnknown
+from stateward.ledger.codec import from_micros
+from stateward.ledger.contract import (
+    CountCensus,
+    FetchEntities,
+    FetchHistory,
+    FetchStuck,
+    ListEntities,
+    RegisterLifecycle,
+    Trip,
+    Trips,
+)
+from stateward.ledger.protocol import Charts, snapshot_of
+from stateward.ledger.results import Actor, Entity, Record
+from stateward.ledger.rows import EntityRow, RecordRow
+
+__all__ = [
+    "PAGE_SIZE",
+    "count_census",
+    "fetch_entities",
+    "fetch_entity",
+    "fetch_history",
+    "fetch_stuck",
+    "list_entities",
+    "register_lifecycles",
+]
+
+PAGE_SIZE = 500
+"""Rows of one page."""
+
+
+def register_lifecycles(charts: Charts) -> Trips[None]:
+    """Hold the charts against what the ledger knows of their versions.
+
+    Raises:
+        DefinitionError: a version was registered with another digest.
+    """
+    given = list(charts.values())
+    operations = tuple(RegisterLifecycle(chart.kind, chart.version, chart.digest) for chart in given)
+    pages = yield Trip(operations, begins=True, commits=True)
+    for chart, [(digest,)] in zip(given, pages, strict=True):
+        if digest != chart.digest:
+            problem = (
+                f"version {chart.version} was registered in this ledger with another digest, {digest[:12]}, and is now "
+                f"{chart.digest[:12]}: what changes where an event leads, or what a row holds, needs a new version"
+            )
+            raise DefinitionError(problem, lifecycle=chart.kind)
+
+
+def fetch_entity(kind: str, entity: str, charts: Charts) -> Trips[Entity[Any]]:
+    """One entity.
+
+    Raises:
+        UnknownEntity: there is none of that id.
+        VersionUnknown: it is on a version that is not among the charts.
+        LedgerCorrupt: its row can't be read.
+    """
+    [[row]] = yield Trip((FetchEntities(kind, (entity,)),))
+    if row is None:
+        raise UnknownEntity(lifecycle=kind, entity=entity)
+    return entity_of(row, charts)
+
+
+def fetch_entities(kind: str, ids: Sequence[str], charts: Charts) -> Trips[dict[str, Entity[Any]]]:
+    """Several entities by id; those that do not exist are left out."""
+    [rows] = yield Trip((FetchEntities(kind, tuple(ids)),))
+    return {row.id: entity_of(row, charts) for row in rows if row is not None}
+
+
+def list_entities(operation: ListEntities, charts: Charts) -> Trips[list[Entity[Any]]]:
+    """One page of a list."""
+    [rows] = yield Trip((operation,))
+    return [entity_of(row, charts) for row in rows]
+
+
+def fetch_stuck(operation: FetchStuck, charts: Charts) -> Trips[list[Entity[Any]]]:
+    """One page of the entities past their time."""
+    [rows] = yield Trip((operation,))
+    return [entity_of(row, charts) for row in rows]
+
+
+def fetch_history(operation: FetchHistory) -> Trips[list[Record]]:
+    """One page of an entity's records."""
+    [rows] = yield Trip((operation,))
+    return [record_of(row) for row in rows]
+
+
+def count_census(kind: str | None) -> Trips[list[tuple[str, int, str, int]]]:
+    """Entities by (kind, version, configuration)."""
+    [rows] = yield Trip((CountCensus(kind),))
+    return [(kind, version, state, int(count)) for kind, version, state, count in rows]
+
+
+def entity_of(row: EntityRow, charts: Mapping[tuple[str, int], Chart[Any]]) -> Entity[Any]:
+    """An entity from its row.
+
+    Raises:
+        VersionUnknown: it is on a version that is not among the charts.
+        LedgerCorrupt: the row does not fit its chart.
+    """
+    chart = charts.get((row.kind, row.version))
+    if chart is None:
+        known = tuple(version for kind, version in charts if kind == row.kind)
+        raise VersionUnknown(lifecycle=row.kind, entity=row.id, version=row.version, known=known)
+    snapshot, entered = snapshot_of(row, chart)
+    return Entity(
+        kind=row.kind,
+        id=row.id,
+        version=row.version,
+        revision=row.revision,
+        snapshot=snapshot,
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
+        entered={path: from_micros(moment) for path, moment in entered.items()},
+        due_by=None if row.due_by is None else from_micros(row.due_by),
+    )
+
+
+def record_of(row: RecordRow) -> Record:
+    """A record from its row.
+
+    Raises:
+        LedgerCorrupt: the row can't be read.
+    """
+    try:
+        return msgspec.convert(
+            {
+                **row._asdict(),
+                "payload": msgspec.json.decode(row.payload),
+                "actor": Actor(row.actor_kind, row.actor_id),
+                "occurred_at": from_micros(row.occurred_at),
+                "recorded_at": from_micros(row.recorded_at),
+            },
+            Record,
+        )
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
+        problem = f"its record {row.id} can't be read: {error}"
+        raise LedgerCorrupt(problem, lifecycle=row.kind, entity=row.entity) from error

@@ -1,0 +1,305 @@
+"""The ledger on SQLite, the embedded default: one file in WAL mode, one writer at a time, any number of readers."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, LifoQueue
+from typing import Any, TypeVar
+
+from stateward.errors import LedgerUnavailable
+from stateward.ledger.contract import (
+    Capabilities,
+    CommitMoves,
+    CountCensus,
+    CreateEntities,
+    FetchEntities,
+    FetchHistory,
+    FetchStuck,
+    ListEntities,
+    LoadPairs,
+    Page,
+    RegisterLifecycle,
+    Trip,
+    Trips,
+)
+from stateward.ledger.driving import drive
+from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
+from stateward.ledger.sql import read_queries
+from stateward.ledger.sqlite.schema import check_schema, schema_version, upgrade_schema
+
+__all__ = ["SqliteLedger"]
+
+T = TypeVar("T")
+
+_QUERIES = read_queries("stateward.ledger.sqlite")
+_ENTITY = len(EntityRow._fields)
+_BUSY_MS = 50
+
+
+class SqliteLedger:
+    """One SQLite file (WAL, `synchronous=FULL`), shared by threads and processes.
+
+    Every transaction for writing begins with BEGIN IMMEDIATE, so that nobody else writes between what it reads and
+    what it writes. Its connections are kept for the next trip; `:memory:` has one, which all share.
+    """
+
+    capabilities = Capabilities(
+        name="sqlite", holds_write_lock=True, is_durable=True, shares_processes=True, joins=("sqlite3",)
+    )
+
+    def __init__(self, path: Path | str, *, timeout_s: float = 10.0, synchronous: str = "FULL") -> None:
+        """Name the file; it is opened when it is first needed.
+
+        Args:
+            path: the file, or `:memory:`.
+            timeout_s: how long a writer waits for another.
+            synchronous: SQLite's setting; `FULL` survives a loss of power.
+        """
+        self._path = str(path)
+        self._timeout_s = timeout_s
+        self._synchronous = synchronous
+        self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
+        self._is_closed = False
+        self._is_memory = self._path == ":memory:"
+        if self._is_memory:
+            self._idle.put(self._connect())
+
+    def close(self) -> None:
+        """Close all connections that are not in use. Twice is safe."""
+        self._is_closed = True
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except Empty:
+                return
+
+    @contextmanager
+    def connection(self) -> Generator[sqlite3.Connection]:
+        """A connection for as long as the block runs.
+
+        Raises:
+            LedgerUnavailable: the file can't be opened, or the ledger is closed.
+        """
+        if self._is_closed:
+            message = f"{self._path}: the ledger is closed"
+            raise LedgerUnavailable(message)
+        try:
+            connection = self._idle.get() if self._is_memory else self._idle.get_nowait()
+        except Empty:
+            connection = self._connect()
+        try:
+            yield connection
+        finally:
+            if connection.in_transaction:
+                connection.rollback()
+            if self._is_closed and not self._is_memory:
+                connection.close()
+            else:
+                self._idle.put(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+            self._patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+        return connection
+
+    def upgrade(self) -> list[int]:
+        """Bring the schema up to date; the numbers of the files that were applied.
+
+        Raises:
+            LedgerUnavailable: the file can't be written.
+        """
+        with self.connection() as connection:
+            try:
+                return self._patiently(lambda: upgrade_schema(connection))
+            except sqlite3.Error as error:
+                raise self._unavailable(error) from error
+
+    def prepare(self) -> None:
+        """Make a fresh database ready; hold any other against the schema that this code knows.
+
+        Raises:
+            LedgerOutdated: it is behind, or ahead.
+            LedgerUnavailable: the file can't be opened.
+        """
+        with self.connection() as connection:
+            is_fresh = schema_version(connection) == 0
+        if is_fresh:
+            self.upgrade()
+        with self.connection() as connection:
+            check_schema(connection)
+
+    # Driving.
+
+    def run(self, trips: Trips[T]) -> T:
+        """Drive a piece of protocol; see `Ledger.run`."""
+        with self.connection() as connection:
+            try:
+                return drive(trips, lambda trip: self._make(connection, trip))
+            except sqlite3.OperationalError as error:
+                raise self._unavailable(error) from error
+
+    def _make(self, connection: sqlite3.Connection, trip: Trip) -> list[Page]:
+        if trip.begins:
+            self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
+        pages = [run_operation(connection, each) for each in trip.operations]
+        if trip.commits:
+            self._patiently(connection.commit)
+        return pages
+
+    def _patiently(self, act: Callable[[], T]) -> T:
+        """Do what another writer may hold up, again and again with jitter, so that no writer starves."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                return act()
+            except sqlite3.OperationalError as error:
+                is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                if not is_busy or time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(0.0005, 0.01))
+
+    def _unavailable(self, error: sqlite3.Error) -> LedgerUnavailable:
+        return LedgerUnavailable(f"{self._path}: {error}")
+
+
+# Operations.
+
+
+def run_operation(connection: sqlite3.Connection, operation: Any) -> Page:
+    """An operation on a connection; its page."""
+    return _RUN[type(operation)](connection, operation)
+
+
+def _load_pairs(connection: sqlite3.Connection, operation: LoadPairs) -> Page:
+    page: Page = []
+    for pair in operation.pairs:
+        row = connection.execute(_QUERIES["load_pair"], pair).fetchone()
+        entity = EntityRow._make(row[:_ENTITY]) if row[0] is not None else None
+        receipt = _receipt(row[_ENTITY:]) if row[_ENTITY] is not None else None
+        page.append((entity, receipt))
+    return page
+
+
+def _create_entities(connection: sqlite3.Connection, operation: CreateEntities) -> Page:
+    page: Page = []
+    for row in operation.entities:
+        if connection.execute(_QUERIES["create_entity"], row).rowcount:
+            page.append((row.kind, row.id))
+    return page
+
+
+def _commit_moves(connection: sqlite3.Connection, operation: CommitMoves) -> Page:
+    page: Page = [(row.kind, row.id) for row in operation.created]
+    for move in operation.moves:
+        if connection.execute(_QUERIES["move_entity"], (*move.row, move.expected)).rowcount:
+            page.append((move.row.kind, move.row.id))
+    # The transaction keeps others out, so that what it read is what it moves.
+    assert len(page) == len(operation.created) + len(operation.moves), "an entity moved under an immediate transaction"
+    _many(connection, "add_record", [_packed(row) for row in (*operation.records, *operation.attempts)])
+    _many(connection, "add_receipt", [(*row[:4], _bytes(row.record), *row[5:]) for row in operation.receipts])
+    _many(connection, "add_effect", [(*row[:7], _bytes(row.record), *row[8:]) for row in operation.outbox])
+    _many(connection, "cancel_timer", operation.timers_cancelled)
+    _many(connection, "set_timer", [(*row[:6], _bytes(row.record), *row[7:]) for row in operation.timers_set])
+    _many(connection, "move_census", _netted(operation))
+    return page
+
+
+def _netted(operation: CommitMoves) -> list[tuple[Any, ...]]:
+    """The census moves of all entities together, a line of the census once."""
+    if len(operation.census) == 1:
+        return list(operation.census[0][2])
+    changes: dict[tuple[str, int, str], int] = {}
+    for _, _, moves in operation.census:
+        for kind, version, state, change in moves:
+            changes[kind, version, state] = changes.get((kind, version, state), 0) + change
+    return [(*line, change) for line, change in changes.items() if change]
+
+
+def _many(connection: sqlite3.Connection, query: str, rows: Sequence[Sequence[Any]]) -> None:
+    if len(rows) == 1:
+        connection.execute(_QUERIES[query], rows[0])
+    elif rows:
+        connection.executemany(_QUERIES[query], rows)
+
+
+def _fetch_entities(connection: sqlite3.Connection, operation: FetchEntities) -> Page:
+    found = (connection.execute(_QUERIES["load_entity"], (operation.kind, each)).fetchone() for each in operation.ids)
+    return [None if row is None else EntityRow._make(row) for row in found]
+
+
+def _fetch_history(connection: sqlite3.Connection, operation: FetchHistory) -> Page:
+    revision, is_attempt, record = operation.after or (0, True, "")
+    behind = (revision, int(is_attempt), _bytes(record) if is_attempt and record else b"")
+    rows = connection.execute(_QUERIES["fetch_history"], (operation.kind, operation.entity, *behind, operation.limit))
+    return [_record(row) for row in rows.fetchall()]
+
+
+def _list_entities(connection: sqlite3.Connection, operation: ListEntities) -> Page:
+    number, entity = operation.after or (-1, "")
+    beside = (operation.version, operation.updated_before, operation.limit)
+    if operation.state is None:
+        rows = connection.execute(_QUERIES["list_by_id"], (operation.kind, entity, *beside))
+    else:
+        rows = connection.execute(_QUERIES["list_by_state"], (operation.kind, operation.state, number, entity, *beside))
+    return [EntityRow._make(row) for row in rows.fetchall()]
+
+
+def _fetch_stuck(connection: sqlite3.Connection, operation: FetchStuck) -> Page:
+    after = operation.after or (-(2**62), "")
+    rows = connection.execute(_QUERIES["fetch_stuck"], (operation.kind, operation.now, *after, operation.limit))
+    return [EntityRow._make(row) for row in rows.fetchall()]
+
+
+def _count_census(connection: sqlite3.Connection, operation: CountCensus) -> Page:
+    return connection.execute(_QUERIES["count_census"], (operation.kind,)).fetchall()
+
+
+def _register_lifecycle(connection: sqlite3.Connection, operation: RegisterLifecycle) -> Page:
+    given = (operation.kind, operation.version, operation.digest)
+    connection.execute(_QUERIES["register_lifecycle"], given)
+    return connection.execute(_QUERIES["find_digest"], given[:2]).fetchall()
+
+
+_RUN: dict[type, Callable[[sqlite3.Connection, Any], Page]] = {
+    LoadPairs: _load_pairs,
+    CreateEntities: _create_entities,
+    CommitMoves: _commit_moves,
+    FetchEntities: _fetch_entities,
+    FetchHistory: _fetch_history,
+    ListEntities: _list_entities,
+    FetchStuck: _fetch_stuck,
+    CountCensus: _count_census,
+    RegisterLifecycle: _register_lifecycle,
+}
+
+
+def _bytes(record: str) -> bytes:
+    return bytes.fromhex(record.replace("-", ""))
+
+
+def _uuid(value: bytes) -> str:
+    text = value.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _packed(row: RecordRow) -> tuple[Any, ...]:
+    return (_bytes(row.id), *row[1:])
+
+
+def _record(row: tuple[Any, ...]) -> RecordRow:
+    return RecordRow._make((_uuid(row[0]), *row[1:]))
+
+
+def _receipt(row: Sequence[Any]) -> ReceiptRow:
+    return ReceiptRow._make((*row[:4], _uuid(row[4]), *row[5:]))
