@@ -23,6 +23,7 @@ from stateward.ledger.results import Source
 
 __all__ = [
     "PAGE_SIZE",
+    "SETTLE_DELAYS_S",
     "Answer",
     "Authorize",
     "EngineCore",
@@ -41,6 +42,10 @@ PAGE_SIZE = 500
 Authorize = Callable[[Actor, str, str, EventMarker | None], bool]
 """Whether an actor may send an event to an entity: (actor, kind, id, event); the event of a creation is None."""
 Answer = Applied[Any] | Refusal | StatewardError
+
+
+SETTLE_DELAYS_S = (0.05, 0.2, 0.8)
+"""What is waited before a commit whose reply was lost is looked for again: a database that restarts is soon back."""
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,9 +146,9 @@ class EngineCore:
             pair.is_unauthorized = not self._authorize(pair.actor, pair.kind, pair.entity, pair.event)
         return pair
 
-    def committing(self, pairs: Sequence[Pair], capabilities: Capabilities) -> Trips[None]:
-        """The protocol of a batch."""
-        return commit_pairs(pairs, self.charts, self.now, holds_lock=capabilities.holds_write_lock)
+    def committing(self, pairs: Sequence[Pair], capabilities: Capabilities, *, settles: bool) -> Trips[None]:
+        """The protocol of a batch; `settles` once the reply to a commit of it was lost."""
+        return commit_pairs(pairs, self.charts, self.now, holds_lock=capabilities.holds_write_lock, settles=settles)
 
     def accept_many(self, sendings: Sequence[Sending], source: Source) -> list[Pair | StatewardError]:
         """Several events, accepted or told why not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
 from stateward.engine.core import (
+    SETTLE_DELAYS_S,
     Answer,
     Authorize,
     EngineCore,
@@ -19,7 +21,7 @@ from stateward.engine.core import (
     by_state,
     outcome_of,
 )
-from stateward.errors import Refusal
+from stateward.errors import LedgerUnavailable, Refusal
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.committing import BATCH_MAX, AsyncCommitter
@@ -77,7 +79,21 @@ class AsyncEngine:
         await self._ledger.close()
 
     async def _commit(self, pairs: Sequence[Pair]) -> None:
-        await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
+        is_lost = False
+        for delay_s in SETTLE_DELAYS_S:
+            try:
+                await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, settles=is_lost))
+            except LedgerUnavailable as error:
+                if not (is_lost or error.is_outcome_unknown):
+                    raise
+                is_lost = True  # whether it was committed is looked up, by the ids that its records would have
+                await asyncio.sleep(delay_s)
+            else:
+                return
+        try:
+            await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, settles=True))
+        except LedgerUnavailable as error:
+            raise LedgerUnavailable(error.problem, is_outcome_unknown=True) from error
 
     # Moving entities.
 

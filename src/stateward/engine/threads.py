@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
 from stateward.engine.core import (
+    SETTLE_DELAYS_S,
     Answer,
     Authorize,
     EngineCore,
@@ -19,7 +21,7 @@ from stateward.engine.core import (
     by_state,
     outcome_of,
 )
-from stateward.errors import Refusal
+from stateward.errors import LedgerUnavailable, Refusal
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
 from stateward.ledger.committing import BATCH_MAX, Committer
@@ -63,9 +65,7 @@ class Engine:
         self._core = EngineCore(lifecycles, clock, authorize)
         self._ledger: Ledger = open_ledger(ledger)
         self._ledger.run(register_lifecycles(self._core.charts))
-        self._committer = Committer(
-            lambda pairs: self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
-        )
+        self._committer = Committer(self._commit)
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +80,21 @@ class Engine:
         self._ledger.close()
 
     def _commit(self, pairs: Sequence[Pair]) -> None:
-        self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
+        is_lost = False
+        for delay_s in SETTLE_DELAYS_S:
+            try:
+                self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, settles=is_lost))
+            except LedgerUnavailable as error:
+                if not (is_lost or error.is_outcome_unknown):
+                    raise
+                is_lost = True  # whether it was committed is looked up, by the ids that its records would have
+                time.sleep(delay_s)
+            else:
+                return
+        try:
+            self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, settles=True))
+        except LedgerUnavailable as error:
+            raise LedgerUnavailable(error.problem, is_outcome_unknown=True) from error
 
     # Moving entities.
 

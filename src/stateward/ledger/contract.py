@@ -24,6 +24,7 @@ __all__ = [
     "FetchEntities",
     "FetchHistory",
     "FetchStuck",
+    "FindRecords",
     "Interrupted",
     "Ledger",
     "ListEntities",
@@ -125,6 +126,15 @@ class CommitMoves(msgspec.Struct, frozen=True, kw_only=True):
     """(kind, entity, moves): what each entity's move changes in the census."""
 
 
+class FindRecords(msgspec.Struct, frozen=True):
+    """Look for records by id, so that a commit whose reply was lost is settled.
+
+    Its page: the RecordRows of those that are there.
+    """
+
+    ids: tuple[str, ...]
+
+
 class FetchEntities(msgspec.Struct, frozen=True):
     """Read entities.
 
@@ -198,6 +208,7 @@ Operation: TypeAlias = (
     LoadPairs
     | CreateEntities
     | CommitMoves
+    | FindRecords
     | FetchEntities
     | FetchHistory
     | ListEntities

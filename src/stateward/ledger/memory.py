@@ -15,6 +15,7 @@ from stateward.ledger.contract import (
     FetchEntities,
     FetchHistory,
     FetchStuck,
+    FindRecords,
     ListEntities,
     LoadPairs,
     Page,
@@ -66,6 +67,7 @@ class MemoryLedger:
             LoadPairs: self._load_pairs,
             CreateEntities: self._create_entities,
             CommitMoves: self._commit_moves,
+            FindRecords: self._find_records,
             FetchEntities: self._fetch_entities,
             FetchHistory: self._fetch_history,
             ListEntities: self._list_entities,
@@ -108,6 +110,10 @@ class MemoryLedger:
             for kind, version, state, change in moves:
                 self._census[kind, version, state] = self._census.get((kind, version, state), 0) + change
         return page
+
+    def _find_records(self, operation: FindRecords) -> Page:
+        wanted = set(operation.ids)
+        return [row for rows in self._records.values() for row in rows if row.id in wanted]
 
     def _fetch_entities(self, operation: FetchEntities) -> Page:
         return [self._entities.get((operation.kind, each)) for each in operation.ids]

@@ -32,6 +32,7 @@ from stateward.ledger.contract import (
     CommitMoves,
     CreateEntities,
     EntityMove,
+    FindRecords,
     Interrupted,
     LoadPairs,
     PairKey,
@@ -93,7 +94,9 @@ class Pair(msgspec.Struct, kw_only=True, eq=False):
         return self.answer is not None or self.error is not None
 
 
-def commit_pairs(pairs: Sequence[Pair], charts: Charts, now: Callable[[], int], *, holds_lock: bool) -> Trips[None]:
+def commit_pairs(
+    pairs: Sequence[Pair], charts: Charts, now: Callable[[], int], *, holds_lock: bool, settles: bool = False
+) -> Trips[None]:
     """Commit a batch; each pair has its answer or its error at the end. They are no transaction together.
 
     Args:
@@ -101,23 +104,62 @@ def commit_pairs(pairs: Sequence[Pair], charts: Charts, now: Callable[[], int], 
         charts: the charts by kind and version.
         now: the time in microseconds.
         holds_lock: whether the store keeps other writers out while the transaction is open.
+        settles: whether some of it may have been committed before, by a commit whose reply was lost, or may be yet.
     """
     for _ in range(ROUNDS_MAX):
         waiting = [pair for pair in pairs if not pair.is_settled]
         if not waiting:
             return
-        keys = tuple(PairKey(pair.kind, pair.entity, pair.key) for pair in waiting)
         try:
-            [loaded] = yield Trip((LoadPairs(keys),), begins=holds_lock)
+            loaded = yield from _load(waiting, holds_lock=holds_lock, settles=settles)
+            waiting = [pair for pair in waiting if not pair.is_settled]
+            loaded = [row for pair, row in loaded if not pair.is_settled]
             yield from _write(_fold(waiting, loaded, charts, now()), holds_lock=holds_lock)
         except Interrupted:
             continue  # for others' sake, so nothing of it holds
         except RowsRefused as error:
-            yield from _bisect(waiting, charts, now, error, holds_lock=holds_lock)
+            if settles:
+                yield from _bisect(waiting, charts, now, error, holds_lock=holds_lock)
+            settles = True  # what was refused may be a record that a lost commit has written
     for pair in pairs:
         if not pair.is_settled:
             problem = f"{pair.kind} {pair.entity} was moved by others {ROUNDS_MAX} times in a row"
             pair.error = LedgerUnavailable(problem, record=pair.record)
+
+
+def _load(waiting: Sequence[Pair], *, holds_lock: bool, settles: bool) -> Trips[list[tuple[Pair, Any]]]:
+    """Read what the pairs need; of those that may be committed already, their records too, and settle them.
+
+    The records are looked for after the entities were read. A commit of before that comes through in between is found;
+    one that comes through later still makes the write miss its entity.
+    """
+    load = LoadPairs(tuple(PairKey(pair.kind, pair.entity, pair.key) for pair in waiting))
+    if not settles:
+        [page] = yield Trip((load,), begins=holds_lock)
+        return list(zip(waiting, page, strict=True))
+    find = FindRecords(tuple(pair.record for pair in waiting))
+    page, records = yield Trip((load, find), begins=holds_lock)
+    found = {row.id: row for row in records}
+    for pair in waiting:
+        if pair.record in found:
+            pair.answer = _answer_from(found[pair.record])
+    return list(zip(waiting, page, strict=True))
+
+
+def _answer_from(row: RecordRow) -> Answer:
+    """The answer that a record stands for; what the kernel made of it is not kept."""
+    if row.outcome in ("rejected_invalid", "rejected_auth"):
+        kind: Any = row.reason
+        return Refusal(kind, row.kind, row.state_from or "", row.event)
+    return Applied(
+        kind=row.kind,
+        entity=row.entity,
+        revision=row.revision,
+        record=row.id,
+        state=row.state_to,
+        version=row.version,
+        outcome="already_done" if row.outcome == "already_done" else "applied",
+    )
 
 
 def _bisect(
@@ -133,7 +175,7 @@ def _bisect(
     half = set(entities[: len(entities) // 2])
     for is_first in (True, False):
         part = [pair for pair in pairs if ((pair.kind, pair.entity) in half) is is_first]
-        yield from commit_pairs(part, charts, now, holds_lock=holds_lock)
+        yield from commit_pairs(part, charts, now, holds_lock=holds_lock, settles=True)
 
 
 def _fold(pairs: Sequence[Pair], loaded: Sequence[Any], charts: Charts, now: int) -> list[Fold]:

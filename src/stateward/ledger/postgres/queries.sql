@@ -117,6 +117,12 @@ FROM unnest(%s::text[]) WITH ORDINALITY AS w (id, n)
 LEFT JOIN entity e ON e.kind = %s AND e.id = w.id
 ORDER BY w.n;
 
+-- name: find_records
+SELECT id::text, kind, entity, revision, version, event, payload::text, state_from, state_to, actor_kind, actor_id,
+    key, stateward_micros(occurred_at), stateward_micros(recorded_at), cause, source, outcome, reason, traceparent,
+    tracestate
+FROM record WHERE id = ANY (%s::uuid[]);
+
 -- name: fetch_history
 SELECT id::text, kind, entity, revision, version, event, payload::text, state_from, state_to, actor_kind, actor_id,
     key, stateward_micros(occurred_at), stateward_micros(recorded_at), cause, source, outcome, reason, traceparent,

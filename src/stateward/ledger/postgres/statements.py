@@ -13,6 +13,7 @@ from stateward.ledger.contract import (
     FetchEntities,
     FetchHistory,
     FetchStuck,
+    FindRecords,
     ListEntities,
     LoadPairs,
     Page,
@@ -88,6 +89,10 @@ def _commit_moves(operation: CommitMoves) -> list[Statement]:
     return [Statement(_QUERIES["commit_moves"], parameters, list)]
 
 
+def _find_records(operation: FindRecords) -> list[Statement]:
+    return [Statement(_QUERIES["find_records"], (list(operation.ids),), _records)]
+
+
 def _fetch_entities(operation: FetchEntities) -> list[Statement]:
     return [Statement(_QUERIES["fetch_entities"], (list(operation.ids), operation.kind), _entities)]
 
@@ -138,6 +143,7 @@ _MAKE: dict[type, Callable[[Any], list[Statement]]] = {
     LoadPairs: _load_pairs,
     CreateEntities: _create_entities,
     CommitMoves: _commit_moves,
+    FindRecords: _find_records,
     FetchEntities: _fetch_entities,
     FetchHistory: _fetch_history,
     ListEntities: _list_entities,

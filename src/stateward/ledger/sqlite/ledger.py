@@ -20,6 +20,7 @@ from stateward.ledger.contract import (
     FetchEntities,
     FetchHistory,
     FetchStuck,
+    FindRecords,
     ListEntities,
     LoadPairs,
     Page,
@@ -233,6 +234,11 @@ def _many(connection: sqlite3.Connection, query: str, rows: Sequence[Sequence[An
         connection.executemany(_QUERIES[query], rows)
 
 
+def _find_records(connection: sqlite3.Connection, operation: FindRecords) -> Page:
+    found = (connection.execute(_QUERIES["find_record"], (_bytes(each),)).fetchone() for each in operation.ids)
+    return [_record(row) for row in found if row is not None]
+
+
 def _fetch_entities(connection: sqlite3.Connection, operation: FetchEntities) -> Page:
     found = (connection.execute(_QUERIES["load_entity"], (operation.kind, each)).fetchone() for each in operation.ids)
     return [None if row is None else EntityRow._make(row) for row in found]
@@ -275,6 +281,7 @@ _RUN: dict[type, Callable[[sqlite3.Connection, Any], Page]] = {
     LoadPairs: _load_pairs,
     CreateEntities: _create_entities,
     CommitMoves: _commit_moves,
+    FindRecords: _find_records,
     FetchEntities: _fetch_entities,
     FetchHistory: _fetch_history,
     ListEntities: _list_entities,

@@ -39,6 +39,11 @@ INSERT INTO timer VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 INSERT INTO census (kind, version, state, count) VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT DO UPDATE SET count = count + excluded.count;
 
+-- name: find_record
+SELECT id, kind, entity, revision, version, event, payload, state_from, state_to, actor_kind, actor_id, key,
+    occurred_at, recorded_at, cause, source, outcome, reason, traceparent, tracestate
+FROM record WHERE id = ?1;
+
 -- name: fetch_history
 SELECT id, kind, entity, revision, version, event, payload, state_from, state_to, actor_kind, actor_id, key,
     occurred_at, recorded_at, cause, source, outcome, reason, traceparent, tracestate
