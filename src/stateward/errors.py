@@ -34,6 +34,7 @@ __all__ = [
     "Refused",
     "SnapshotInvalid",
     "StatewardError",
+    "Unjoinable",
     "Unkeepable",
     "UnknownEntity",
     "VersionUnknown",
@@ -288,6 +289,10 @@ class Conflict(CallerError):
 
     def __str__(self) -> str:
         return f"{self.lifecycle} {self.entity}".rstrip() + f": {self.problem}"
+
+
+class Unjoinable(CallerError):
+    """A connection can't be joined: it is of another driver than the ledger's, or no transaction is open on it."""
 
 
 class Unkeepable(CallerError):

@@ -695,6 +695,7 @@ def error_samples() -> list[StatewardError]:
         stateward.errors.LedgerOutdated(found=1, wanted=2),
         stateward.errors.LedgerCorrupt("its row can't be read", lifecycle="Order", entity="A-17"),
         stateward.errors.Unkeepable("the id is empty"),
+        stateward.errors.Unjoinable("no transaction is open"),
         stateward.errors.VersionUnknown(lifecycle="Order", entity="A-17", version=3, known=(1, 2)),
         DefinitionError("is wrong", lifecycle="Order", subject="paid", origin="order.py:3"),
         Refused(refusal),

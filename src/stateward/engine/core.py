@@ -146,9 +146,12 @@ class EngineCore:
             pair.is_unauthorized = not self._authorize(pair.actor, pair.kind, pair.entity, pair.event)
         return pair
 
-    def committing(self, pairs: Sequence[Pair], capabilities: Capabilities, *, settles: bool) -> Trips[None]:
+    def committing(
+        self, pairs: Sequence[Pair], capabilities: Capabilities, *, settles: bool = False, is_joined: bool = False
+    ) -> Trips[None]:
         """The protocol of a batch; `settles` once the reply to a commit of it was lost."""
-        return commit_pairs(pairs, self.charts, self.now, holds_lock=capabilities.holds_write_lock, settles=settles)
+        holds_lock = capabilities.holds_write_lock
+        return commit_pairs(pairs, self.charts, self.now, holds_lock=holds_lock, settles=settles, is_joined=is_joined)
 
     def accept_many(self, sendings: Sequence[Sending], source: Source) -> list[Pair | StatewardError]:
         """Several events, accepted or told why not."""

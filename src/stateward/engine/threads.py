@@ -21,11 +21,13 @@ from stateward.engine.core import (
     by_state,
     outcome_of,
 )
-from stateward.errors import LedgerUnavailable, Refusal
+from stateward.engine.joined import JoinedEngine
+from stateward.errors import LedgerUnavailable, Refusal, Unjoinable
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
 from stateward.ledger.committing import BATCH_MAX, Committer
 from stateward.ledger.contract import FetchHistory, FetchStuck, Ledger, ListEntities
+from stateward.ledger.joining import driver_connection
 from stateward.ledger.protocol import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
 from stateward.ledger.results import Source
@@ -221,6 +223,23 @@ class Engine:
         pair = self._core.repairing(lifecycle, entity, state, reason=reason, actor=actor)
         self._committer.submit((pair,))
         return applied_of(answer_of(pair))
+
+    def joining(self, connection: Any) -> JoinedEngine:
+        """An engine whose transitions are part of the transaction that is open on a connection of the caller's.
+
+        Args:
+            connection: of psycopg 3 or sqlite3, or a SQLAlchemy Session or Connection or a Django connection above one;
+                on the very database of this engine's ledger.
+
+        Raises:
+            Unjoinable: the ledger joins no connections, or none of this kind.
+        """
+        join: Any = getattr(self._ledger, "join", None)
+        if join is None:
+            problem = f"a ledger of the kind {self._ledger.capabilities.name} joins no connections"
+            raise Unjoinable(problem)
+        ledger: Any = self._ledger
+        return JoinedEngine(self._core, ledger, driver_connection(connection))
 
     # Reading.
 

@@ -95,7 +95,13 @@ class Pair(msgspec.Struct, kw_only=True, eq=False):
 
 
 def commit_pairs(
-    pairs: Sequence[Pair], charts: Charts, now: Callable[[], int], *, holds_lock: bool, settles: bool = False
+    pairs: Sequence[Pair],
+    charts: Charts,
+    now: Callable[[], int],
+    *,
+    holds_lock: bool,
+    settles: bool = False,
+    is_joined: bool = False,
 ) -> Trips[None]:
     """Commit a batch; each pair has its answer or its error at the end. They are no transaction together.
 
@@ -105,8 +111,9 @@ def commit_pairs(
         now: the time in microseconds.
         holds_lock: whether the store keeps other writers out while the transaction is open.
         settles: whether some of it may have been committed before, by a commit whose reply was lost, or may be yet.
+        is_joined: whether it is part of a caller's transaction, in which nothing is tried twice.
     """
-    for _ in range(ROUNDS_MAX):
+    for _ in range(1 if is_joined else ROUNDS_MAX):
         waiting = [pair for pair in pairs if not pair.is_settled]
         if not waiting:
             return
@@ -116,13 +123,18 @@ def commit_pairs(
             loaded = [row for pair, row in loaded if not pair.is_settled]
             yield from _write(_fold(waiting, loaded, charts, now()), holds_lock=holds_lock)
         except Interrupted:
-            continue  # for others' sake, so nothing of it holds
+            if is_joined:
+                raise  # the caller's whole transaction was rolled back
         except RowsRefused as error:
+            if is_joined:
+                raise
             if settles:
                 yield from _bisect(waiting, charts, now, error, holds_lock=holds_lock)
             settles = True  # what was refused may be a record that a lost commit has written
     for pair in pairs:
-        if not pair.is_settled:
+        if is_joined and not pair.is_settled:
+            pair.error = Conflict("was moved by another writer", lifecycle=pair.kind, entity=pair.entity)
+        elif not pair.is_settled:
             problem = f"{pair.kind} {pair.entity} was moved by others {ROUNDS_MAX} times in a row"
             pair.error = LedgerUnavailable(problem, record=pair.record)
 

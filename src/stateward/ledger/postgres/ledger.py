@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
-from stateward.errors import LedgerUnavailable
+from stateward.errors import LedgerUnavailable, Unjoinable
 from stateward.ledger.contract import Capabilities, Interrupted, Page, RowsRefused, Trip, Trips
 from stateward.ledger.driving import drive, drive_async
 from stateward.ledger.postgres.schema import check_schema, schema_version, upgrade_schema
@@ -73,6 +74,31 @@ class PostgresLedger:
                 if connection.info.transaction_status != TransactionStatus.IDLE and not connection.closed:
                     connection.rollback()
 
+    def join(self, connection: Any, trips: Trips[T]) -> T:
+        """Drive a piece of protocol within the caller's transaction, under a savepoint.
+
+        Raises:
+            Unjoinable: it is no connection of psycopg, or no transaction is open on it.
+        """
+        if not isinstance(connection, psycopg.Connection):
+            problem = f"a {type(connection).__name__} can't be joined; a ledger on PostgreSQL joins those of psycopg 3"
+            raise Unjoinable(problem)
+        joined: psycopg.Connection[Any] = connection
+        if joined.info.transaction_status == TransactionStatus.IDLE:
+            if joined.autocommit:
+                problem = (
+                    "no transaction is open on the connection: begin one, so that it and the event commit together"
+                )
+                raise Unjoinable(problem)
+            joined.execute(b"SELECT 1")  # which begins it; else what follows would be a transaction of its own
+        with joined.cursor(row_factory=tuple_row) as cursor, joined.transaction():
+
+            def make(trip: Trip) -> Sequence[Page]:
+                with neutral_errors(trip):
+                    return run_trip(cursor, trip)
+
+            return drive(trips, make)
+
     @contextmanager
     def _connection(self) -> Generator[psycopg.Connection[Any]]:
         try:
@@ -84,17 +110,24 @@ class PostgresLedger:
 
     def _make(self, connection: psycopg.Connection[Any], trip: Trip) -> Sequence[Page]:
         with neutral_errors(trip):
-            if trip.begins:
-                connection.execute("BEGIN")
-            pages: list[Page] = []
-            for operation in trip.operations:
-                for statement in statements_of(operation):
-                    cursor = connection.execute(statement.sql.encode(), statement.parameters)
-                    if statement.page is not None:
-                        pages.append(statement.page(cursor.fetchall()))
-            if trip.commits:
-                connection.execute("COMMIT")
+            with connection.cursor() as cursor:
+                if trip.begins:
+                    cursor.execute("BEGIN")
+                pages = run_trip(cursor, trip)
+                if trip.commits:
+                    cursor.execute("COMMIT")
             return pages
+
+
+def run_trip(cursor: psycopg.Cursor[Any], trip: Trip) -> list[Page]:
+    """The operations of a trip; their pages."""
+    pages: list[Page] = []
+    for operation in trip.operations:
+        for statement in statements_of(operation):
+            cursor.execute(statement.sql.encode(), statement.parameters)
+            if statement.page is not None:
+                pages.append(statement.page(cursor.fetchall()))
+    return pages
 
 
 class AsyncPostgresLedger:

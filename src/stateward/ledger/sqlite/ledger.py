@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Any, TypeVar
 
-from stateward.errors import LedgerUnavailable
+from stateward.errors import LedgerUnavailable, Unjoinable
 from stateward.ledger.contract import (
     Capabilities,
     CommitMoves,
@@ -150,10 +150,38 @@ class SqliteLedger:
             except sqlite3.OperationalError as error:
                 raise self._unavailable(error) from error
 
+    def join(self, connection: Any, trips: Trips[T]) -> T:
+        """Drive a piece of protocol within the transaction that is open on a caller's connection.
+
+        Raises:
+            Unjoinable: it is no connection of sqlite3, or no transaction is open on it.
+            Conflict: another writer was first.
+        """
+        if not isinstance(connection, sqlite3.Connection):
+            problem = f"a {type(connection).__name__} can't be joined; a ledger on SQLite joins connections of sqlite3"
+            raise Unjoinable(problem)
+        if not connection.in_transaction:
+            problem = "no transaction is open on the connection: begin one, so that it and the event commit together"
+            raise Unjoinable(problem)
+        cursor = connection.cursor()
+        cursor.row_factory = None
+        cursor.execute("SAVEPOINT stateward")
+        try:
+            result = drive(trips, lambda trip: [run_operation(cursor, each) for each in trip.operations])
+        except BaseException as error:
+            cursor.execute("ROLLBACK TO stateward")
+            cursor.execute("RELEASE stateward")
+            if isinstance(error, sqlite3.OperationalError):
+                raise self._unavailable(error) from error
+            raise
+        cursor.execute("RELEASE stateward")
+        return result
+
     def _make(self, connection: sqlite3.Connection, trip: Trip) -> list[Page]:
         if trip.begins:
             self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
-        pages = [run_operation(connection, each) for each in trip.operations]
+        cursor = connection.cursor()
+        pages = [run_operation(cursor, each) for each in trip.operations]
         if trip.commits:
             self._patiently(connection.commit)
         return pages
@@ -177,42 +205,42 @@ class SqliteLedger:
 # Operations.
 
 
-def run_operation(connection: sqlite3.Connection, operation: Any) -> Page:
-    """An operation on a connection; its page."""
-    return _RUN[type(operation)](connection, operation)
+def run_operation(cursor: sqlite3.Cursor, operation: Any) -> Page:
+    """An operation on a connection's cursor; its page."""
+    return _RUN[type(operation)](cursor, operation)
 
 
-def _load_pairs(connection: sqlite3.Connection, operation: LoadPairs) -> Page:
+def _load_pairs(cursor: sqlite3.Cursor, operation: LoadPairs) -> Page:
     page: Page = []
     for pair in operation.pairs:
-        row = connection.execute(_QUERIES["load_pair"], pair).fetchone()
+        row = cursor.execute(_QUERIES["load_pair"], pair).fetchone()
         entity = EntityRow._make(row[:_ENTITY]) if row[0] is not None else None
         receipt = _receipt(row[_ENTITY:]) if row[_ENTITY] is not None else None
         page.append((entity, receipt))
     return page
 
 
-def _create_entities(connection: sqlite3.Connection, operation: CreateEntities) -> Page:
+def _create_entities(cursor: sqlite3.Cursor, operation: CreateEntities) -> Page:
     page: Page = []
     for row in operation.entities:
-        if connection.execute(_QUERIES["create_entity"], row).rowcount:
+        if cursor.execute(_QUERIES["create_entity"], row).rowcount:
             page.append((row.kind, row.id))
     return page
 
 
-def _commit_moves(connection: sqlite3.Connection, operation: CommitMoves) -> Page:
+def _commit_moves(cursor: sqlite3.Cursor, operation: CommitMoves) -> Page:
     page: Page = [(row.kind, row.id) for row in operation.created]
     for move in operation.moves:
-        if connection.execute(_QUERIES["move_entity"], (*move.row, move.expected)).rowcount:
+        if cursor.execute(_QUERIES["move_entity"], (*move.row, move.expected)).rowcount:
             page.append((move.row.kind, move.row.id))
     # The transaction keeps others out, so that what it read is what it moves.
     assert len(page) == len(operation.created) + len(operation.moves), "an entity moved under an immediate transaction"
-    _many(connection, "add_record", [_packed(row) for row in (*operation.records, *operation.attempts)])
-    _many(connection, "add_receipt", [(*row[:4], _bytes(row.record), *row[5:]) for row in operation.receipts])
-    _many(connection, "add_effect", [(*row[:7], _bytes(row.record), *row[8:]) for row in operation.outbox])
-    _many(connection, "cancel_timer", operation.timers_cancelled)
-    _many(connection, "set_timer", [(*row[:6], _bytes(row.record), *row[7:]) for row in operation.timers_set])
-    _many(connection, "move_census", _netted(operation))
+    _many(cursor, "add_record", [_packed(row) for row in (*operation.records, *operation.attempts)])
+    _many(cursor, "add_receipt", [(*row[:4], _bytes(row.record), *row[5:]) for row in operation.receipts])
+    _many(cursor, "add_effect", [(*row[:7], _bytes(row.record), *row[8:]) for row in operation.outbox])
+    _many(cursor, "cancel_timer", operation.timers_cancelled)
+    _many(cursor, "set_timer", [(*row[:6], _bytes(row.record), *row[7:]) for row in operation.timers_set])
+    _many(cursor, "move_census", _netted(operation))
     return page
 
 
@@ -227,57 +255,57 @@ def _netted(operation: CommitMoves) -> list[tuple[Any, ...]]:
     return [(*line, change) for line, change in changes.items() if change]
 
 
-def _many(connection: sqlite3.Connection, query: str, rows: Sequence[Sequence[Any]]) -> None:
+def _many(cursor: sqlite3.Cursor, query: str, rows: Sequence[Sequence[Any]]) -> None:
     if len(rows) == 1:
-        connection.execute(_QUERIES[query], rows[0])
+        cursor.execute(_QUERIES[query], rows[0])
     elif rows:
-        connection.executemany(_QUERIES[query], rows)
+        cursor.executemany(_QUERIES[query], rows)
 
 
-def _find_records(connection: sqlite3.Connection, operation: FindRecords) -> Page:
-    found = (connection.execute(_QUERIES["find_record"], (_bytes(each),)).fetchone() for each in operation.ids)
+def _find_records(cursor: sqlite3.Cursor, operation: FindRecords) -> Page:
+    found = (cursor.execute(_QUERIES["find_record"], (_bytes(each),)).fetchone() for each in operation.ids)
     return [_record(row) for row in found if row is not None]
 
 
-def _fetch_entities(connection: sqlite3.Connection, operation: FetchEntities) -> Page:
-    found = (connection.execute(_QUERIES["load_entity"], (operation.kind, each)).fetchone() for each in operation.ids)
+def _fetch_entities(cursor: sqlite3.Cursor, operation: FetchEntities) -> Page:
+    found = (cursor.execute(_QUERIES["load_entity"], (operation.kind, each)).fetchone() for each in operation.ids)
     return [None if row is None else EntityRow._make(row) for row in found]
 
 
-def _fetch_history(connection: sqlite3.Connection, operation: FetchHistory) -> Page:
+def _fetch_history(cursor: sqlite3.Cursor, operation: FetchHistory) -> Page:
     revision, is_attempt, record = operation.after or (0, True, "")
     behind = (revision, int(is_attempt), _bytes(record) if is_attempt and record else b"")
-    rows = connection.execute(_QUERIES["fetch_history"], (operation.kind, operation.entity, *behind, operation.limit))
+    rows = cursor.execute(_QUERIES["fetch_history"], (operation.kind, operation.entity, *behind, operation.limit))
     return [_record(row) for row in rows.fetchall()]
 
 
-def _list_entities(connection: sqlite3.Connection, operation: ListEntities) -> Page:
+def _list_entities(cursor: sqlite3.Cursor, operation: ListEntities) -> Page:
     number, entity = operation.after or (-1, "")
     beside = (operation.version, operation.updated_before, operation.limit)
     if operation.state is None:
-        rows = connection.execute(_QUERIES["list_by_id"], (operation.kind, entity, *beside))
+        rows = cursor.execute(_QUERIES["list_by_id"], (operation.kind, entity, *beside))
     else:
-        rows = connection.execute(_QUERIES["list_by_state"], (operation.kind, operation.state, number, entity, *beside))
+        rows = cursor.execute(_QUERIES["list_by_state"], (operation.kind, operation.state, number, entity, *beside))
     return [EntityRow._make(row) for row in rows.fetchall()]
 
 
-def _fetch_stuck(connection: sqlite3.Connection, operation: FetchStuck) -> Page:
+def _fetch_stuck(cursor: sqlite3.Cursor, operation: FetchStuck) -> Page:
     after = operation.after or (-(2**62), "")
-    rows = connection.execute(_QUERIES["fetch_stuck"], (operation.kind, operation.now, *after, operation.limit))
+    rows = cursor.execute(_QUERIES["fetch_stuck"], (operation.kind, operation.now, *after, operation.limit))
     return [EntityRow._make(row) for row in rows.fetchall()]
 
 
-def _count_census(connection: sqlite3.Connection, operation: CountCensus) -> Page:
-    return connection.execute(_QUERIES["count_census"], (operation.kind,)).fetchall()
+def _count_census(cursor: sqlite3.Cursor, operation: CountCensus) -> Page:
+    return cursor.execute(_QUERIES["count_census"], (operation.kind,)).fetchall()
 
 
-def _register_lifecycle(connection: sqlite3.Connection, operation: RegisterLifecycle) -> Page:
+def _register_lifecycle(cursor: sqlite3.Cursor, operation: RegisterLifecycle) -> Page:
     given = (operation.kind, operation.version, operation.digest)
-    connection.execute(_QUERIES["register_lifecycle"], given)
-    return connection.execute(_QUERIES["find_digest"], given[:2]).fetchall()
+    cursor.execute(_QUERIES["register_lifecycle"], given)
+    return cursor.execute(_QUERIES["find_digest"], given[:2]).fetchall()
 
 
-_RUN: dict[type, Callable[[sqlite3.Connection, Any], Page]] = {
+_RUN: dict[type, Callable[[sqlite3.Cursor, Any], Page]] = {
     LoadPairs: _load_pairs,
     CreateEntities: _create_entities,
     CommitMoves: _commit_moves,
