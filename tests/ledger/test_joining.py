@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 from sqlalchemy.orm import Session
 
@@ -98,7 +99,7 @@ def django_connection(address: str) -> Generator[tuple[Any, Callable[[str], Any]
     if address.startswith("sqlite"):
         database = {"ENGINE": "django.db.backends.sqlite3", "NAME": address.removeprefix("sqlite:///")}
     else:
-        parts = psycopg.conninfo.conninfo_to_dict(address)
+        parts = conninfo_to_dict(address)
         database = {
             "ENGINE": "django.db.backends.postgresql", "NAME": str(parts["dbname"]), "USER": str(parts["user"]),
             "HOST": str(parts["host"]),

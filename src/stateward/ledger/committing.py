@@ -7,8 +7,10 @@ thread. When it is done, it hands all that has gathered to the first who waits, 
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from threading import Condition, Event, Lock
 
 from stateward.errors import LedgerUnavailable
@@ -20,6 +22,8 @@ BATCH_MAX = 500
 """Pairs of one commit."""
 QUEUE_MAX = 10_000
 """Pairs that wait; beyond it, senders wait for room before they are accepted."""
+HELD_S_MAX = 10.0
+"""How long a pair is brought again while other transactions hold or move its entity."""
 
 
 class _Waiter:
@@ -49,9 +53,16 @@ class Committer:
     def submit(self, pairs: Sequence[Pair]) -> None:
         """Commit pairs, alone or together with others'; returns when each has its answer or its error.
 
-        A caller that is interrupted while its pairs still wait takes them back; once they are being committed, they
-        are committed, and the interrupt goes on.
+        Those whose entity another transaction holds are brought again by this thread, so that nobody else waits for
+        them. A caller that is interrupted while its pairs still wait takes them back; once they are being committed,
+        they are committed, and the interrupt goes on.
         """
+        self._submit(pairs)
+        for delay_s in retry_delays(pairs):
+            time.sleep(delay_s)
+            self._submit([pair for pair in pairs if not pair.is_settled])
+
+    def _submit(self, pairs: Sequence[Pair]) -> None:
         waiter = _Waiter(pairs)
         try:
             with self._lock:
@@ -125,6 +136,12 @@ class AsyncCommitter:
 
     async def submit(self, pairs: Sequence[Pair]) -> None:
         """Commit pairs; a sender that is cancelled while they wait takes them back, and else they are committed."""
+        await self._submit(pairs)
+        for delay_s in retry_delays(pairs):
+            await asyncio.sleep(delay_s)
+            await self._submit([pair for pair in pairs if not pair.is_settled])
+
+    async def _submit(self, pairs: Sequence[Pair]) -> None:
         async with self._room:
             await self._room.wait_for(lambda: not self._waiting or self._waiting + len(pairs) <= QUEUE_MAX)
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -163,6 +180,21 @@ class AsyncCommitter:
                     done.set_result(None)
             async with self._room:
                 self._room.notify_all()
+
+
+def retry_delays(pairs: Sequence[Pair]) -> Iterator[float]:
+    """The waits, with jitter, before the pairs that are not settled are brought again; at the end they are given up."""
+    deadline = time.monotonic() + HELD_S_MAX
+    delay_s = 0.001
+    while not all(pair.is_settled for pair in pairs):
+        if time.monotonic() > deadline:
+            for pair in pairs:
+                if not pair.is_settled:
+                    problem = f"{pair.kind} {pair.entity} was held or moved by others for {HELD_S_MAX:g} s"
+                    pair.error = LedgerUnavailable(problem, record=pair.record)
+            return
+        yield random.uniform(delay_s / 2, delay_s)
+        delay_s = min(delay_s * 2, 0.1)
 
 
 def give_up(pairs: Sequence[Pair], error: BaseException) -> None:

@@ -19,7 +19,6 @@ from stateward.chart.values import wire_name
 from stateward.errors import (
     Conflict,
     LedgerCorrupt,
-    LedgerUnavailable,
     Refusal,
     StatewardError,
     Unkeepable,
@@ -46,8 +45,8 @@ from stateward.ledger.rows import CensusMove, EntityRow, OutboxRow, ReceiptRow, 
 
 __all__ = ["Charts", "Pair", "commit_pairs", "snapshot_of"]
 
-ROUNDS_MAX = 50
-"""How often a pair goes round before its entity counts as unreachable for the others' writes."""
+ROUNDS_MAX = 3
+"""How often the pairs that missed go round within one commit; then they are their sender's to bring again."""
 
 Answer: TypeAlias = Applied[Any] | Refusal
 Charts: TypeAlias = Mapping[tuple[str, int], Chart[Any]]
@@ -105,6 +104,8 @@ def commit_pairs(
 ) -> Trips[None]:
     """Commit a batch; each pair has its answer or its error at the end. They are no transaction together.
 
+    A pair has neither if other transactions held or moved its entity in every round; nothing of it was committed then.
+
     Args:
         pairs: the events, in the order in which they count.
         charts: the charts by kind and version.
@@ -134,9 +135,6 @@ def commit_pairs(
     for pair in pairs:
         if is_joined and not pair.is_settled:
             pair.error = Conflict("was moved by another writer", lifecycle=pair.kind, entity=pair.entity)
-        elif not pair.is_settled:
-            problem = f"{pair.kind} {pair.entity} was moved by others {ROUNDS_MAX} times in a row"
-            pair.error = LedgerUnavailable(problem, record=pair.record)
 
 
 def _load(waiting: Sequence[Pair], *, holds_lock: bool, settles: bool) -> Trips[list[tuple[Pair, Any]]]:

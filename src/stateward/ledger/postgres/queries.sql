@@ -109,6 +109,69 @@ WITH wanted AS (
 )
 SELECT kind, id FROM held;
 
+-- name: move_one
+WITH locked AS MATERIALIZED (
+    SELECT 1 FROM entity WHERE kind = %(kind)s AND id = %(id)s AND revision = %(expected)s
+    FOR NO KEY UPDATE SKIP LOCKED
+), moved AS (
+    UPDATE entity SET version = %(version)s, state = %(state)s, history = %(history)s::jsonb,
+        context = %(context)s::jsonb, revision = %(revision)s, updated_at = stateward_time(%(updated_at)s),
+        entered = %(entered)s::jsonb, due_by = stateward_time(%(due_by)s)
+    WHERE kind = %(kind)s AND id = %(id)s AND revision = %(expected)s AND EXISTS (SELECT FROM locked)
+    RETURNING kind, id
+), recorded AS (
+    INSERT INTO record
+    SELECT %(r_id)s::uuid, moved.kind, moved.id, %(revision)s, %(version)s, %(r_event)s, %(r_payload)s::jsonb,
+        %(r_state_from)s, %(state)s, %(r_actor_kind)s, %(r_actor_id)s, %(r_key)s, stateward_time(%(r_occurred_at)s),
+        stateward_time(%(updated_at)s), %(r_cause)s, %(r_source)s, %(r_outcome)s, %(r_reason)s, %(r_traceparent)s,
+        %(r_tracestate)s
+    FROM moved
+)
+
+-- name: receipt_of_one
+, receipted AS (
+    INSERT INTO receipt
+    SELECT moved.kind, moved.id, %(r_key)s, %(k_digest)s, %(r_id)s::uuid, %(revision)s, %(state)s, %(version)s,
+        stateward_time(%(updated_at)s)
+    FROM moved
+)
+
+-- name: effects_of_one
+, asked AS (
+    INSERT INTO outbox (part, kind, entity, revision, n, effect, payload, record, traceparent)
+    SELECT %(part)s, moved.kind, moved.id, %(revision)s, n - 1, effect, payload::jsonb, %(r_id)s::uuid,
+        %(r_traceparent)s
+    FROM moved, unnest(%(o_effect)s::text[], %(o_payload)s::text[]) WITH ORDINALITY AS o (effect, payload, n)
+)
+
+-- name: cancels_of_one
+, cancelled AS (
+    DELETE FROM timer t USING moved
+    WHERE t.kind = moved.kind AND t.entity = moved.id AND t.name = ANY (%(x_name)s::text[])
+)
+
+-- name: timers_of_one
+, timed AS (
+    INSERT INTO timer
+    SELECT moved.kind, moved.id, name, %(revision)s, %(part)s, stateward_time(due_at), %(r_id)s::uuid,
+        %(r_traceparent)s
+    FROM moved, unnest(%(t_name)s::text[], %(t_due_at)s::bigint[]) AS t (name, due_at)
+)
+
+-- name: census_of_one
+, slot AS MATERIALIZED (
+    SELECT coalesce((
+        SELECT (%(slot)s::integer + g) %% 64 FROM generate_series(0, 63) AS g
+        WHERE pg_try_advisory_xact_lock(1937006964, (%(slot)s::integer + g) %% 64) LIMIT 1
+    ), %(slot)s::integer)::smallint AS n
+), counted AS (
+    INSERT INTO census
+    SELECT moved.kind, %(version)s, c.state, slot.n, c.change
+    FROM moved, slot, (VALUES (%(state)s, 1), (%(r_state_from)s, -1)) AS c (state, change)
+    ORDER BY c.state
+    ON CONFLICT (kind, version, state, slot) DO UPDATE SET count = census.count + excluded.count
+)
+
 -- name: fetch_entities
 SELECT e.kind, e.id, e.part, e.version, e.state, e.history::text, e.context::text, e.revision,
     stateward_micros(e.created_at), stateward_micros(e.updated_at), e.entered::text, stateward_micros(e.due_by),

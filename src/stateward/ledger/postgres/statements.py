@@ -64,6 +64,8 @@ def _create_entities(operation: CreateEntities) -> list[Statement]:
 
 
 def _commit_moves(operation: CommitMoves) -> list[Statement]:
+    if len(operation.moves) == len(operation.records) == 1 and not operation.created and not operation.attempts:
+        return [_move_one(operation)]
     parameters: dict[str, Any] = {"slot": random.randrange(64)}
     moves = [
         (row.kind, row.id, expected, row.version, row.state, row.history, row.context, row.revision, row.updated_at,
@@ -91,6 +93,29 @@ def _commit_moves(operation: CommitMoves) -> list[Statement]:
 
 def _find_records(operation: FindRecords) -> list[Statement]:
     return [Statement(_QUERIES["find_records"], (list(operation.ids),), _records)]
+
+
+def _move_one(operation: CommitMoves) -> Statement:
+    """One entity's one event, without arrays and the parts that have no rows: faster than a batch of one."""
+    [(row, expected)], [record] = operation.moves, operation.records
+    effects, timers = operation.outbox, operation.timers_set
+    parameters: dict[str, Any] = {
+        **row._asdict(), "expected": expected, "slot": random.randrange(64),
+        **{f"r_{name}": value for name, value in record._asdict().items()},
+        "k_digest": operation.receipts[0].digest if operation.receipts else None,
+        "o_effect": [each.effect for each in effects], "o_payload": [each.payload for each in effects],
+        "x_name": [name for _, _, name in operation.timers_cancelled],
+        "t_name": [each.name for each in timers], "t_due_at": [each.due_at for each in timers],
+    }  # fmt: skip
+    parts = (
+        ("receipt_of_one", operation.receipts),
+        ("effects_of_one", effects),
+        ("cancels_of_one", operation.timers_cancelled),
+        ("timers_of_one", timers),
+        ("census_of_one", operation.census),
+    )
+    sql = _QUERIES["move_one"] + "".join(_QUERIES[name] for name, rows in parts if rows)
+    return Statement(f"{sql}SELECT kind, id FROM moved", parameters, list)
 
 
 def _fetch_entities(operation: FetchEntities) -> list[Statement]:
