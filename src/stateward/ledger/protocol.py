@@ -9,12 +9,13 @@ Where a store keeps all other writers out between the two trips, nothing can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeAlias
 
 import msgspec
 
-from stateward.chart import Chart, ContextMarker, EventMarker, Meta
+from stateward.chart import Chart, ContextMarker, EventMarker, Handler, Meta, TimerTrigger
 from stateward.chart.values import wire_name
 from stateward.errors import (
     Conflict,
@@ -360,7 +361,7 @@ class Fold:
         return self._apply(pair, outcome, state_from=snapshot.state)
 
     def _repair(self, pair: Pair, snapshot: Snapshot[Any]) -> Answer | StatewardError:
-        """Force a configuration: what is entered by it counts from now on, and no handler runs."""
+        """Force a configuration: what is entered by it counts from now on, timers included, and no handler runs."""
         assert pair.state is not None
         chart = self._known_chart(pair)
         position = position_of(chart, pair.state, snapshot.position.history)
@@ -368,6 +369,11 @@ class Fold:
         for path in left:
             self._entered.pop(path, None)
         self._entered.update(dict.fromkeys(sorted(entered), self._now))
+        for timer, _ in _timers_of(chart, left):
+            self.timers.pop(timer, None)
+            self.cancelled[timer] = None
+        for timer, delay in _timers_of(chart, entered):
+            self._set_timer(pair, timer, delay if isinstance(delay, timedelta) else delay.call(snapshot.context))
         self._move(pair, Snapshot(position, snapshot.context), state_from=snapshot.state)
         return self._applied(pair, None)
 
@@ -387,10 +393,7 @@ class Fold:
             self.timers.pop(name, None)
             self.cancelled[name] = None
         for timer in step.timers_set:
-            due_at = self._now + round(timer.delay.total_seconds() * 1_000_000)
-            self.timers[timer.name] = TimerRow(
-                pair.kind, pair.entity, timer.name, revision, part, due_at, pair.record, pair.traceparent
-            )
+            self._set_timer(pair, timer.name, timer.delay)
         for microstep in step.microsteps:
             for path in microstep.exited:
                 self._entered.pop(path, None)
@@ -530,6 +533,15 @@ def snapshot_of(row: EntityRow, chart: Chart[Any]) -> tuple[Snapshot[Any], dict[
 def _history_text(snapshot: Snapshot[Any]) -> str:
     history = snapshot.position.history
     return json_text(history) if history else "{}"
+
+
+def _timers_of(chart: Chart[Any], paths: Collection[str]) -> list[tuple[str, timedelta | Handler]]:
+    """The timers that live as long as these states."""
+    return [
+        (each.trigger.timer, each.trigger.delay)
+        for each in chart.transitions
+        if isinstance(each.trigger, TimerTrigger) and chart.states[each.source].path in paths
+    ]
 
 
 def _due_by(chart: Chart[Any], entered: Mapping[str, int]) -> int | None:

@@ -41,8 +41,9 @@ class PostgresLedger:
             timeout_s: how long is waited for a connection.
         """
         self._pool = ConnectionPool(
-            dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True}
-        )
+            dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True},
+            configure=_configure,
+        )  # fmt: skip
 
     def prepare(self) -> None:
         """Make a fresh database ready; hold any other against the schema that this code knows.
@@ -119,6 +120,18 @@ class PostgresLedger:
             return pages
 
 
+# What is run here touches a few rows by key; compiling it takes longer than running it.
+_SETTINGS = b"SET jit = off"
+
+
+def _configure(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(_SETTINGS)
+
+
+async def _configure_async(connection: psycopg.AsyncConnection[Any]) -> None:
+    await connection.execute(_SETTINGS)
+
+
 def run_trip(cursor: psycopg.Cursor[Any], trip: Trip) -> list[Page]:
     """The operations of a trip; their pages."""
     pages: list[Page] = []
@@ -139,8 +152,9 @@ class AsyncPostgresLedger:
         """As `PostgresLedger`."""
         self._dsn = dsn
         self._pool = AsyncConnectionPool(
-            dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True}
-        )
+            dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True},
+            configure=_configure_async,
+        )  # fmt: skip
 
     def prepare(self) -> None:
         """As `PostgresLedger.prepare`; it is done once, and by this thread."""
