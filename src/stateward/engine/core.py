@@ -17,7 +17,8 @@ from stateward.ledger.accepting import accept_creation, accept_event, accept_rep
 from stateward.ledger.codec import to_micros
 from stateward.ledger.contract import Capabilities, FetchHistory, FetchStuck, ListEntities, Trips
 from stateward.ledger.ids import RecordIds
-from stateward.ledger.protocol import Pair, commit_pairs
+from stateward.ledger.pairs import Pair
+from stateward.ledger.protocol import commit_pairs
 from stateward.ledger.reading import fetch_history, fetch_stuck, list_entities
 from stateward.ledger.results import Source
 

@@ -11,7 +11,7 @@ from stateward.engine.core import EngineCore, answer_of, applied_of
 from stateward.errors import Refusal
 from stateward.ledger import Actor, Applied
 from stateward.ledger.contract import Capabilities, Trips
-from stateward.ledger.protocol import Pair
+from stateward.ledger.pairs import Pair
 from stateward.ledger.results import Source
 
 __all__ = ["JoinableLedger", "JoinedEngine"]

@@ -27,7 +27,7 @@ from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.committing import BATCH_MAX, AsyncCommitter
 from stateward.ledger.contract import AsyncLedger, FetchHistory, FetchStuck, Ledger, ListEntities
 from stateward.ledger.opening import open_async_ledger
-from stateward.ledger.protocol import Pair
+from stateward.ledger.pairs import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
 from stateward.ledger.results import Source
 

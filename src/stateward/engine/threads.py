@@ -28,7 +28,7 @@ from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
 from stateward.ledger.committing import BATCH_MAX, Committer
 from stateward.ledger.contract import FetchHistory, FetchStuck, Ledger, ListEntities
 from stateward.ledger.joining import driver_connection
-from stateward.ledger.protocol import Pair
+from stateward.ledger.pairs import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
 from stateward.ledger.results import Source
 

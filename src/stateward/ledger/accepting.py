@@ -8,7 +8,7 @@ from typing import Any
 from stateward.chart import Chart, ContextMarker, EventMarker
 from stateward.errors import Unkeepable
 from stateward.ledger.codec import check_text, digest_of_event, encode, json_text, to_micros
-from stateward.ledger.protocol import Pair
+from stateward.ledger.pairs import Pair
 from stateward.ledger.results import Actor, Source
 
 __all__ = ["accept_creation", "accept_event", "accept_repair"]

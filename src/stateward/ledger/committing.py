@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from threading import Condition, Event, Lock
 
 from stateward.errors import LedgerUnavailable
-from stateward.ledger.protocol import Pair
+from stateward.ledger.pairs import Pair
 
 __all__ = ["BATCH_MAX", "QUEUE_MAX", "AsyncCommitter", "Committer"]
 

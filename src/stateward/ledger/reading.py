@@ -20,7 +20,8 @@ from stateward.ledger.contract import (
     Trip,
     Trips,
 )
-from stateward.ledger.protocol import Charts, snapshot_of
+from stateward.ledger.folding import snapshot_of
+from stateward.ledger.pairs import Charts
 from stateward.ledger.results import Actor, Entity, Record
 from stateward.ledger.rows import EntityRow, RecordRow
 

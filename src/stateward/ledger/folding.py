@@ -1,0 +1,356 @@
+"""Folding: what the pairs of a batch come to, worked out in memory, entity by entity.
+
+For each pair the first no is the answer: may this actor, is the key new, is the caller up to date, does the chart.
+What an event changes is seen by the next one for the same entity; the rows of all are written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from stateward.chart import Chart, Handler, Meta, TimerTrigger
+from stateward.chart.values import wire_name
+from stateward.errors import (
+    Conflict,
+    LedgerCorrupt,
+    Refusal,
+    StatewardError,
+    UnknownEntity,
+    VersionUnknown,
+)
+from stateward.kernel import Snapshot, Step, advance, position_of, start
+from stateward.ledger.codec import decode_context, encode, from_micros, json_text
+from stateward.ledger.contract import (
+    EntityMove,
+)
+from stateward.ledger.ids import part_of
+from stateward.ledger.pairs import Answer, Charts, Pair
+from stateward.ledger.results import Applied, RecordOutcome
+from stateward.ledger.rows import CensusMove, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
+
+__all__ = ["Fold", "snapshot_of"]
+
+
+class Fold:
+    """One entity and the pairs of a batch that are for it, worked out in memory."""
+
+    def __init__(self, row: EntityRow | None, charts: Charts, now: int) -> None:
+        self._charts = charts
+        self._now = now
+        self._row = row
+        self.kind = row.kind if row is not None else ""
+        self.entity = row.id if row is not None else ""
+        self._chart: Chart[Any] | None = None
+        self._snapshot: Snapshot[Any] | None = None
+        self._revision = row.revision if row is not None else 0
+        self._entered: dict[str, int] = {}
+        self.is_new = False
+        self.has_moved = False
+        self.receipts: dict[str, ReceiptRow] = {}
+        self.new_receipts: list[ReceiptRow] = []
+        self.records: list[RecordRow] = []
+        self.attempts: list[RecordRow] = []
+        self.outbox: list[OutboxRow] = []
+        self.timers: dict[str, TimerRow] = {}
+        self.cancelled: dict[str, None] = {}
+        self._settled: list[Pair] = []
+        """Pairs whose answer holds whatever becomes of the write."""
+        self._provisional: list[tuple[Pair, Answer | StatewardError]] = []
+        """Answers that hold if the entity moves."""
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.has_moved or self.attempts)
+
+    # Folding.
+
+    def take(self, pair: Pair) -> None:
+        """Work out what a pair comes to."""
+        if not self.kind:
+            self.kind, self.entity = pair.kind, pair.entity
+        try:
+            answer: Answer | StatewardError = self._answer(pair)
+        except StatewardError as error:
+            answer = error
+        if self.has_moved:
+            self._provisional.append((pair, answer))
+        else:
+            self._give(pair, answer)
+
+    def settle(self, *, has_moved: bool) -> None:
+        """Give the provisional answers to their pairs, if the write held; without, they go round again."""
+        if has_moved:
+            for pair, answer in self._provisional:
+                self._give(pair, answer)
+
+    @staticmethod
+    def _give(pair: Pair, answer: Answer | StatewardError) -> None:
+        if isinstance(answer, StatewardError):
+            pair.error = answer
+        else:
+            pair.answer = answer
+
+    def _answer(self, pair: Pair) -> Answer | StatewardError:
+        """The first no is the answer: may this actor, is the key new, is the caller up to date, does the chart."""
+        exists = self._row is not None or self.is_new
+        if pair.is_unauthorized:
+            if not exists:
+                return Refusal("unauthorized", pair.kind, "", pair.name)
+            return self._refuse(pair, Refusal("unauthorized", pair.kind, self._current(pair).state, pair.name))
+        earlier = self.receipts.get(pair.key) if pair.key is not None else None
+        if earlier is not None:
+            return self._repeat(pair, earlier)
+        if pair.chart is not None:
+            return self._create(pair)
+        if not exists:
+            return UnknownEntity(lifecycle=pair.kind, entity=pair.entity)
+        snapshot = self._current(pair)
+        if pair.state is not None:
+            return self._repair(pair, snapshot)
+        return self._send(pair, snapshot)
+
+    def _repeat(self, pair: Pair, earlier: ReceiptRow) -> Answer | StatewardError:
+        if earlier.digest != pair.digest:
+            problem = f"the key {pair.key!r} was used for another event or payload, in record {earlier.record}"
+            return Conflict(problem, lifecycle=pair.kind, entity=pair.entity)
+        return Applied(
+            kind=pair.kind,
+            entity=pair.entity,
+            revision=earlier.revision,
+            record=earlier.record,
+            state=earlier.state_to,
+            version=earlier.version,
+            is_repetition=True,
+        )
+
+    def _create(self, pair: Pair) -> Answer | StatewardError:
+        if self._row is not None or self.is_new:
+            return Conflict("the id is taken", lifecycle=pair.kind, entity=pair.entity)
+        chart, context = pair.chart, pair.context
+        assert chart is not None
+        assert context is not None
+        self._chart = chart
+        try:
+            answer = self._apply(pair, start(chart, context, self._meta(pair)), state_from=None)
+        except StatewardError:
+            self._chart = None
+            raise
+        self.is_new = True
+        return answer
+
+    def _send(self, pair: Pair, snapshot: Snapshot[Any]) -> Answer | StatewardError:
+        assert pair.event is not None
+        if pair.expected_revision is not None and pair.expected_revision != self._revision:
+            return self._refuse(pair, Refusal("stale", pair.kind, snapshot.state, pair.name))
+        outcome = advance(snapshot, pair.event, self._meta(pair))
+        if isinstance(outcome, Refusal):
+            return self._refuse(pair, outcome)
+        if outcome.outcome == "already_done":
+            self._note(pair, snapshot.state, "already_done", None)
+            return self._applied(pair, outcome)
+        return self._apply(pair, outcome, state_from=snapshot.state)
+
+    def _repair(self, pair: Pair, snapshot: Snapshot[Any]) -> Answer | StatewardError:
+        """Force a configuration: what is entered by it counts from now on, timers included, and no handler runs."""
+        assert pair.state is not None
+        chart = self._known_chart(pair)
+        position = position_of(chart, pair.state, snapshot.position.history)
+        left, entered = snapshot.position.active - position.active, position.active - snapshot.position.active
+        for path in left:
+            self._entered.pop(path, None)
+        self._entered.update(dict.fromkeys(sorted(entered), self._now))
+        for timer, _ in _timers_of(chart, left):
+            self.timers.pop(timer, None)
+            self.cancelled[timer] = None
+        for timer, delay in _timers_of(chart, entered):
+            self._set_timer(pair, timer, delay if isinstance(delay, timedelta) else delay.call(snapshot.context))
+        self._move(pair, Snapshot(position, snapshot.context), state_from=snapshot.state)
+        return self._applied(pair, None)
+
+    def _apply(self, pair: Pair, step: Step[Any], *, state_from: str | None) -> Answer:
+        """Take over what a step says: rows for its effects and timers, and the entity as it is from now on."""
+        revision, part = self._revision + 1, part_of(pair.kind, pair.entity)
+        effects = [
+            OutboxRow(
+                part, pair.kind, pair.entity, revision, n, wire_name(type(effect)),
+                encode(f"the effect {wire_name(type(effect))}", effect), pair.record, traceparent=pair.traceparent,
+            )
+            for n, effect in enumerate(step.effects)
+        ]  # fmt: skip
+        context = encode("the context", step.snapshot.context)
+        self.outbox += effects
+        for name in step.timers_cancelled:
+            self.timers.pop(name, None)
+            self.cancelled[name] = None
+        for timer in step.timers_set:
+            self._set_timer(pair, timer.name, timer.delay)
+        for microstep in step.microsteps:
+            for path in microstep.exited:
+                self._entered.pop(path, None)
+            for path in microstep.entered:
+                self._entered[path] = self._now
+        self._move(pair, step.snapshot, state_from=state_from, context=context)
+        return self._applied(pair, step)
+
+    def _set_timer(self, pair: Pair, name: str, delay: timedelta) -> None:
+        due_at = self._now + delay // timedelta(microseconds=1)
+        part = part_of(pair.kind, pair.entity)
+        self.timers[name] = TimerRow(
+            pair.kind, pair.entity, name, self._revision + 1, part, due_at, pair.record, pair.traceparent
+        )
+
+    def _move(self, pair: Pair, snapshot: Snapshot[Any], *, state_from: str | None, context: str | None = None) -> None:
+        self._revision += 1
+        self._snapshot = snapshot
+        self._context_text = context if context is not None else self._context_text
+        self.has_moved = True
+        self.records.append(self._record(pair, state_from, snapshot.state, "applied", pair.reason))
+        if pair.key is not None:
+            version = self._known_chart(pair).version
+            receipt = ReceiptRow(
+                pair.kind, pair.entity, pair.key, pair.digest, pair.record, self._revision, snapshot.state, version,
+                self._now,
+            )  # fmt: skip
+            self.receipts[pair.key] = receipt
+            self.new_receipts.append(receipt)
+
+    _context_text: str = ""
+
+    def _applied(self, pair: Pair, step: Step[Any] | None) -> Answer:
+        assert self._snapshot is not None
+        return Applied(
+            kind=pair.kind,
+            entity=pair.entity,
+            revision=self._revision,
+            record=pair.record,
+            state=self._snapshot.state,
+            version=self._known_chart(pair).version,
+            outcome=step.outcome if step is not None else "applied",
+            step=step,
+        )
+
+    def _refuse(self, pair: Pair, refusal: Refusal) -> Answer:
+        outcome: RecordOutcome = "rejected_auth" if refusal.kind == "unauthorized" else "rejected_invalid"
+        self._note(pair, refusal.state, outcome, refusal.kind)
+        return refusal
+
+    def _note(self, pair: Pair, state: str, outcome: RecordOutcome, reason: str | None) -> None:
+        """A record of an attempt that changed nothing; behind an applied event it holds only if that does."""
+        rows = self.records if self.has_moved else self.attempts
+        rows.append(self._record(pair, state, state, outcome, reason))
+
+    def _record(
+        self, pair: Pair, state_from: str | None, state_to: str, outcome: RecordOutcome, reason: str | None
+    ) -> RecordRow:
+        return RecordRow(
+            pair.record, pair.kind, pair.entity, self._revision, self._known_chart(pair).version, pair.name,
+            pair.payload, state_from, state_to, pair.actor.kind, pair.actor.id, pair.key, pair.occurred_at, self._now,
+            pair.cause, pair.source, outcome, reason, pair.traceparent, pair.tracestate,
+        )  # fmt: skip
+
+    def _meta(self, pair: Pair) -> Meta:
+        return Meta(from_micros(self._now), pair.entity, pair.record, str(pair.actor))
+
+    # The entity.
+
+    def _current(self, pair: Pair) -> Snapshot[Any]:
+        """The entity's snapshot by now, read from its row when it is first needed."""
+        if self._snapshot is None:
+            row = self._row
+            assert row is not None
+            self._snapshot, self._entered = snapshot_of(row, self._known_chart(pair))
+            self._context_text = row.context
+        return self._snapshot
+
+    def _known_chart(self, pair: Pair) -> Chart[Any]:
+        if self._chart is None:
+            assert self._row is not None
+            self._chart = self._charts.get((pair.kind, self._row.version))
+            if self._chart is None:
+                known = tuple(version for kind, version in self._charts if kind == pair.kind)
+                raise VersionUnknown(lifecycle=pair.kind, entity=pair.entity, version=self._row.version, known=known)
+        return self._chart
+
+    def new_row(self) -> EntityRow:
+        """The entity's row as it will be."""
+        snapshot, chart = self._snapshot, self._chart
+        assert snapshot is not None
+        assert chart is not None
+        before = self._row
+        return EntityRow(
+            kind=self.kind,
+            id=self.entity,
+            part=before.part if before is not None else part_of(self.kind, self.entity),
+            version=chart.version,
+            state=snapshot.state,
+            history=_history_text(snapshot),
+            context=self._context_text,
+            revision=self._revision,
+            created_at=before.created_at if before is not None else self._now,
+            updated_at=self._now,
+            entered=json_text(self._entered),
+            due_by=_due_by(chart, self._entered),
+        )
+
+    def move(self) -> EntityMove:
+        """The entity's new row, and the revision that was read."""
+        assert self._row is not None
+        return EntityMove(self.new_row(), self._row.revision)
+
+    def census(self) -> tuple[CensusMove, ...]:
+        """What the entity's move changes in the census: one configuration less, another more."""
+        if not self.has_moved or self._snapshot is None or self._chart is None:
+            return ()
+        version, state = self._chart.version, self._snapshot.state
+        if self.is_new:
+            return (CensusMove(self.kind, version, state, 1),)
+        assert self._row is not None
+        if self._row.state == state:
+            return ()
+        return CensusMove(self.kind, version, self._row.state, -1), CensusMove(self.kind, version, state, 1)
+
+
+def snapshot_of(row: EntityRow, chart: Chart[Any]) -> tuple[Snapshot[Any], dict[str, int]]:
+    """An entity's snapshot, and when each active state was entered, from its row.
+
+    Raises:
+        LedgerCorrupt: the row does not fit the chart.
+    """
+    try:
+        history = msgspec.json.decode(row.history) if row.history != "{}" else None
+        position = position_of(chart, row.state, history)
+        snapshot = Snapshot(position, decode_context(chart, row.context))
+        entered = msgspec.json.decode(row.entered, type=dict[str, int])
+    except (msgspec.MsgspecError, StatewardError, ValueError, TypeError, AttributeError) as error:
+        problem = f"its row does not fit version {chart.version}: {error}"
+        raise LedgerCorrupt(problem, lifecycle=row.kind, entity=row.id) from error
+    return snapshot, entered
+
+
+def _history_text(snapshot: Snapshot[Any]) -> str:
+    history = snapshot.position.history
+    return json_text(history) if history else "{}"
+
+
+def _timers_of(chart: Chart[Any], paths: Collection[str]) -> list[tuple[str, timedelta | Handler]]:
+    """The timers that live as long as these states."""
+    return [
+        (each.trigger.timer, each.trigger.delay)
+        for each in chart.transitions
+        if isinstance(each.trigger, TimerTrigger) and chart.states[each.source].path in paths
+    ]
+
+
+def _due_by(chart: Chart[Any], entered: Mapping[str, int]) -> int | None:
+    """When the first SLA of an active state ends."""
+    ends = [
+        moment + round(sla.total_seconds() * 1_000_000)
+        for path, moment in entered.items()
+        if (sla := chart.state(path).sla) is not None
+    ]
+    return min(ends, default=None)
