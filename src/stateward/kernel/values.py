@@ -39,6 +39,7 @@ class Position:
         "plans",
         "restless",
         "tables",
+        "written",
     )
 
     def __init__(self, tables: Tables, configuration: int, memory: tuple[int, ...]) -> None:
@@ -57,6 +58,8 @@ class Position:
         """The kernel's: the same, unless the chart has hooks that ask for the long way."""
         self.plans: dict[tuple[int, ...], Plan] = {}
         """The kernel's: what was planned here, by the transitions selected."""
+        self.written: str | None = None
+        """`state`, once it was asked for."""
 
     @property
     def chart(self) -> Chart[Any]:
@@ -72,7 +75,9 @@ class Position:
     @property
     def state(self) -> str:
         """The configuration in writing: the paths of its atomic states, joined by `|` in document order."""
-        return "|".join(self.atoms)
+        if self.written is None:
+            self.written = "|".join(self.atoms)
+        return self.written
 
     @property
     def active(self) -> frozenset[str]:

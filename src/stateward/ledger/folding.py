@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from stateward.errors import (
     UnknownEntity,
     VersionUnknown,
 )
-from stateward.kernel import Snapshot, Step, advance, position_of, start
+from stateward.kernel import Position, Snapshot, Step, advance, position_of, start
 from stateward.ledger.codec import decode_context, encode, from_micros, json_text
 from stateward.ledger.contract import (
     EntityMove,
@@ -322,14 +323,19 @@ def snapshot_of(row: EntityRow, chart: Chart[Any]) -> tuple[Snapshot[Any], dict[
         LedgerCorrupt: the row does not fit the chart.
     """
     try:
-        history = msgspec.json.decode(row.history) if row.history != "{}" else None
-        position = position_of(chart, row.state, history)
+        position = _position(chart, row.state, row.history)
         snapshot = Snapshot(position, decode_context(chart, row.context))
         entered = msgspec.json.decode(row.entered, type=dict[str, int])
     except (msgspec.MsgspecError, StatewardError, ValueError, TypeError, AttributeError) as error:
         problem = f"its row does not fit version {chart.version}: {error}"
         raise LedgerCorrupt(problem, lifecycle=row.kind, entity=row.id) from error
     return snapshot, entered
+
+
+@lru_cache(maxsize=8192)
+def _position(chart: Chart[Any], state: str, history: str) -> Position:
+    """Few positions, many entities: what a row's texts stand for is worked out once."""
+    return position_of(chart, state, None if history == "{}" else msgspec.json.decode(history))
 
 
 def _history_text(snapshot: Snapshot[Any]) -> str:

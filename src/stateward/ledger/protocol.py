@@ -9,7 +9,8 @@ Where a store keeps all other writers out between the two trips, nothing can be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 from stateward.errors import (
@@ -169,17 +170,15 @@ def _write(folds: list[Fold], *, holds_lock: bool) -> Trips[None]:
 
 
 def _moves(folds: Sequence[Fold], created: tuple[EntityRow, ...], done: set[tuple[str, str]]) -> CommitMoves:
-    def each(rows: Callable[[Fold], Iterable[Any]]) -> tuple[Any, ...]:
-        return tuple(row for fold in folds for row in rows(fold))
-
+    all_of = chain.from_iterable
     return CommitMoves(
-        moves=tuple(sorted(fold.move() for fold in folds if fold.has_moved and not fold.is_new)),
-        created=tuple(row for row in created if (row.kind, row.id) in done),
-        records=each(lambda fold: fold.records),
-        attempts=each(lambda fold: fold.attempts),
-        receipts=each(lambda fold: fold.new_receipts),
-        outbox=each(lambda fold: fold.outbox),
-        timers_set=each(lambda fold: fold.timers.values()),
-        timers_cancelled=each(lambda fold: ((fold.kind, fold.entity, name) for name in fold.cancelled)),
-        census=tuple((fold.kind, fold.entity, moves) for fold in folds if (moves := fold.census())),
+        moves=tuple(sorted([fold.move() for fold in folds if fold.has_moved and not fold.is_new])),
+        created=tuple([row for row in created if (row.kind, row.id) in done]),
+        records=tuple(all_of([fold.records for fold in folds])),
+        attempts=tuple(all_of([fold.attempts for fold in folds])),
+        receipts=tuple(all_of([fold.new_receipts for fold in folds])),
+        outbox=tuple(all_of([fold.outbox for fold in folds])),
+        timers_set=tuple(all_of([fold.timers.values() for fold in folds])),
+        timers_cancelled=tuple([(fold.kind, fold.entity, name) for fold in folds for name in fold.cancelled]),
+        census=tuple([(fold.kind, fold.entity, moves) for fold in folds if (moves := fold.census())]),
     )
