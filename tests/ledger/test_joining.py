@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psycopg
@@ -244,3 +245,38 @@ def test_what_can_not_be_joined_is_told(tmp_path: Path, postgres_dsn: str) -> No
             engine.joining(bare).send(ParcelLifecycle, "p1", Ship(), actor="shop:1")
     with Engine("memory://", lifecycles=[ParcelLifecycle]) as engine, pytest.raises(Unjoinable, match="memory"):
         engine.joining(None)
+
+
+def test_a_transaction_left_open_does_not_hold_up_others(postgres_dsn: str) -> None:
+    with Engine(postgres_dsn, lifecycles=[ParcelLifecycle]) as engine, psycopg.connect(postgres_dsn) as slow:
+        for name in ("p1", "p2", "p3"):
+            engine.create(ParcelLifecycle, name, Parcel(), actor="shop:1")
+        joined = engine.joining(slow)
+        joined.send(ParcelLifecycle, "p1", Pay(amount=100), actor="shop:1")
+        joined.create(ParcelLifecycle, "new", Parcel(), actor="shop:1")
+        held = [
+            Thread(target=engine.send, args=(ParcelLifecycle, "p1", Pay(amount=100)), kwargs={"actor": "a:1"}),
+            Thread(target=lambda: outcomes.append(_created(engine, "new"))),
+        ]
+        outcomes: list[object] = []
+        for thread in held:
+            thread.start()
+        for name in ("p2", "p3"):
+            assert engine.send(ParcelLifecycle, name, Pay(amount=100), actor="shop:1").state == "paid"
+        assert engine.create(ParcelLifecycle, "other", Parcel(), actor="shop:1").revision == 1
+        slow.commit()
+        for thread in held:
+            thread.join()
+        assert [each.outcome for each in engine.history(ParcelLifecycle, "p1")] == [
+            "applied",
+            "applied",
+            "already_done",
+        ]
+        assert [type(each) for each in outcomes] == [Conflict]
+
+
+def _created(engine: Engine, name: str) -> object:
+    try:
+        return engine.create(ParcelLifecycle, name, Parcel(), actor="shop:1")
+    except Conflict as conflict:
+        return conflict

@@ -73,6 +73,11 @@ def commit_pairs(
         except Interrupted:
             if is_joined:
                 raise  # the caller's whole transaction was rolled back
+            halves = _halves(waiting)
+            if halves:  # so that one that others hold does not keep the rest
+                for half in halves:
+                    yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=settles)
+                return
         except RowsRefused as error:
             if is_joined:
                 raise
@@ -123,16 +128,22 @@ def _bisect(
     pairs: Sequence[Pair], charts: Charts, now: Callable[[], int], error: RowsRefused, *, holds_lock: bool
 ) -> Trips[None]:
     """Find the entity whose rows the database refuses, so that the others' are written."""
-    entities = list(dict.fromkeys((pair.kind, pair.entity) for pair in pairs))
-    if len(entities) == 1:
+    halves = _halves(pairs)
+    for half in halves:
+        yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=True)
+    if not halves:
         for pair in pairs:
             problem = f"{pair.kind} {pair.entity}: the database refused it: {error}"
             pair.error = Unkeepable(problem)
-        return
-    half = set(entities[: len(entities) // 2])
-    for is_first in (True, False):
-        part = [pair for pair in pairs if ((pair.kind, pair.entity) in half) is is_first]
-        yield from commit_pairs(part, charts, now, holds_lock=holds_lock, settles=True)
+
+
+def _halves(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The pairs in two parts, those of an entity together; nothing if they are all for one."""
+    entities = list(dict.fromkeys((pair.kind, pair.entity) for pair in pairs))
+    if len(entities) < 2:
+        return []
+    first = set(entities[: len(entities) // 2])
+    return [[pair for pair in pairs if ((pair.kind, pair.entity) in first) is is_first] for is_first in (True, False)]
 
 
 def _fold(pairs: Sequence[Pair], loaded: Sequence[Any], charts: Charts, now: int) -> list[Fold]:

@@ -71,6 +71,9 @@ class PostgresLedger:
         with self._connection() as connection:
             try:
                 return drive(trips, lambda trip: self._make(connection, trip))
+            except Interrupted as error:
+                message = f"postgres: held by others: {error}"
+                raise LedgerUnavailable(message) from error
             finally:
                 if connection.info.transaction_status != TransactionStatus.IDLE and not connection.closed:
                     connection.rollback()
@@ -111,17 +114,23 @@ class PostgresLedger:
 
     def _make(self, connection: psycopg.Connection[Any], trip: Trip) -> Sequence[Page]:
         with neutral_errors(trip):
-            with connection.cursor() as cursor:
-                if trip.begins:
-                    cursor.execute("BEGIN")
-                pages = run_trip(cursor, trip)
-                if trip.commits:
-                    cursor.execute("COMMIT")
+            try:
+                with connection.cursor() as cursor:
+                    if trip.begins:
+                        cursor.execute("BEGIN")
+                    pages = run_trip(cursor, trip)
+                    if trip.commits:
+                        cursor.execute("COMMIT")
+            except psycopg.Error:
+                if not connection.closed:
+                    connection.rollback()  # the protocol goes on from before the transaction
+                raise
             return pages
 
 
-# What is run here touches a few rows by key; compiling it takes longer than running it.
-_SETTINGS = b"SET jit = off"
+# What is run here touches a few rows by key: compiling it takes longer than running it, and whoever holds such a row
+# for longer is not waited for by a whole batch.
+_SETTINGS = b"SET jit = off; SET lock_timeout = '100ms'"
 
 
 def _configure(connection: psycopg.Connection[Any]) -> None:
@@ -175,6 +184,9 @@ class AsyncPostgresLedger:
             async with self._pool.connection() as connection:
                 try:
                     return await drive_async(trips, lambda trip: self._make(connection, trip))
+                except Interrupted as error:
+                    message = f"postgres: held by others: {error}"
+                    raise LedgerUnavailable(message) from error
                 finally:
                     if connection.info.transaction_status != TransactionStatus.IDLE and not connection.closed:
                         await connection.rollback()
@@ -183,16 +195,22 @@ class AsyncPostgresLedger:
 
     async def _make(self, connection: psycopg.AsyncConnection[Any], trip: Trip) -> Sequence[Page]:
         with neutral_errors(trip):
-            if trip.begins:
-                await connection.execute("BEGIN")
-            pages: list[Page] = []
-            for operation in trip.operations:
-                for statement in statements_of(operation):
-                    cursor = await connection.execute(statement.sql.encode(), statement.parameters)
-                    if statement.page is not None:
-                        pages.append(statement.page(await cursor.fetchall()))
-            if trip.commits:
-                await connection.execute("COMMIT")
+            try:
+                async with connection.cursor() as cursor:
+                    if trip.begins:
+                        await cursor.execute("BEGIN")
+                    pages: list[Page] = []
+                    for operation in trip.operations:
+                        for statement in statements_of(operation):
+                            await cursor.execute(statement.sql.encode(), statement.parameters)
+                            if statement.page is not None:
+                                pages.append(statement.page(await cursor.fetchall()))
+                    if trip.commits:
+                        await cursor.execute("COMMIT")
+            except psycopg.Error:
+                if not connection.closed:
+                    await connection.rollback()
+                raise
             return pages
 
 

@@ -36,6 +36,7 @@ def upgrade_schema(connection: Connection[Any]) -> list[int]:
     """
     applied: list[int] = []
     with connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = 0")  # another process's upgrade is waited for
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         connection.execute(
             "CREATE TABLE IF NOT EXISTS stateward_schema"

@@ -25,6 +25,7 @@ from stateward.ledger.contract import (
     LoadPairs,
     Page,
     RegisterLifecycle,
+    RowsRefused,
     Trip,
     Trips,
 )
@@ -181,7 +182,11 @@ class SqliteLedger:
         if trip.begins:
             self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
         cursor = connection.cursor()
-        pages = [run_operation(cursor, each) for each in trip.operations]
+        try:
+            pages = [run_operation(cursor, each) for each in trip.operations]
+        except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError) as error:
+            connection.rollback()
+            raise RowsRefused(str(error)) from error
         if trip.commits:
             self._patiently(connection.commit)
         return pages
