@@ -70,6 +70,7 @@ from stateward.kernel import (
 from stateward.machine import Machine, MutexMachine, SwapMachine
 
 if TYPE_CHECKING:
+    from stateward.engine import AsyncEngine, Engine, Sending
     from stateward.machine import ChannelMachine
 
 __all__ = [
@@ -90,6 +91,7 @@ __all__ = [
     "EffectMarker",
     "Elapsed",
     "EndlessLoop",
+    "Engine",
     "Event",
     "EventMarker",
     "Explanation",
@@ -110,6 +112,7 @@ __all__ = [
     "Raise",
     "Refusal",
     "Refused",
+    "Sending",
     "Snapshot",
     "SnapshotInvalid",
     "Started",
@@ -136,10 +139,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load the machine that needs asyncio when it is first asked for."""
+    """Load what needs asyncio or a ledger when it is first asked for."""
     if name == "ChannelMachine":
         from stateward.machine import ChannelMachine  # noqa: PLC0415
 
         return ChannelMachine
+    if name in ("AsyncEngine", "Engine", "Sending"):
+        import stateward.engine  # noqa: PLC0415
+
+        return getattr(stateward.engine, name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)
