@@ -77,6 +77,7 @@ __all__ = [
     "Action",
     "ActionFailed",
     "Actions",
+    "AsyncEngine",
     "CallerError",
     "ChannelMachine",
     "Chart",

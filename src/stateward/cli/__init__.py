@@ -20,12 +20,17 @@ _EXIT_CODES: dict[type[StatewardError], int] = {Refused: 3, UnknownEntity: 4, Co
 
 _COMMANDS = {
     "check": "Definition errors and lint findings of lifecycles.",
+    "db": "Bring a ledger's schema up to date, or look at it.",
     "demo": "Send an event log through a lifecycle into an embedded database, and report.",
     "diagram": "Draw a lifecycle as Mermaid or Graphviz text.",
+    "doctor": "Hold a ledger against the lifecycles that are to run on it.",
+    "import": "Send an event log from elsewhere through a lifecycle.",
     "lifecycles": "The catalogue of a module or package.",
     "scxml": "Run and test SCXML documents; write a lifecycle as one.",
 }
 """Each command is `command` in the module of its name; the help is here, so that --help loads none of them."""
+_MODULES = {"import": "importing"}
+"""The modules of commands whose names no module can have."""
 
 
 class _Lazy(click.Group):
@@ -37,7 +42,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"stateward.cli.{cmd_name}").command
+        command: click.Command = import_module(f"stateward.cli.{_MODULES.get(cmd_name, cmd_name)}").command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

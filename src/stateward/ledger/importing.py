@@ -14,7 +14,9 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from datetime import datetime, tzinfo
+from functools import lru_cache, partial
 from hashlib import blake2b
 from io import TextIOWrapper
 from itertools import islice
@@ -97,7 +99,7 @@ class LogMap(msgspec.Struct, frozen=True, kw_only=True):
     def columns(self) -> list[str]:
         """All columns that are read."""
         single = [self.entity, self.time, *self.event, *([self.actor] if self.actor is not None else [])]
-        return [*dict.fromkeys([*single, *(each for fields in self.fields.values() for each in fields.values())])]
+        return [*dict.fromkeys([*single, *(each for columns in self.fields.values() for each in columns.values())])]
 
 
 def read_map(chart: Chart[Any], assignments: Iterable[str], names: Mapping[str, Any] | None = None) -> LogMap:
@@ -132,15 +134,15 @@ def read_map(chart: Chart[Any], assignments: Iterable[str], names: Mapping[str, 
     assert time is not None
     assert event is not None
     parts = tuple(part.strip() for part in event.split(","))
-    fields = _read_fields(chart, given)
     return LogMap(
-        chart=chart, entity=entity, time=time, event=parts, actor=actor, fields=fields, names=_read_names(chart, names)
-    )
+        chart=chart, entity=entity, time=time, event=parts, actor=actor, fields=_read_fields(chart, given),
+        names=_read_names(chart, names),
+    )  # fmt: skip
 
 
 def _read_fields(chart: Chart[Any], given: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    kinds: dict[str, type] = {**chart.events, "Started": chart.context_type}
-    fields: dict[str, dict[str, str]] = {name: {} for name in kinds}
+    kinds: dict[str, type[Any]] = {**chart.events, "Started": chart.context_type}
+    columns: dict[str, dict[str, str]] = {name: {} for name in kinds}
     # What is said of all events comes first, so that what is said of one overrides it.
     for what, column in sorted(given.items(), key=lambda each: not each[0].startswith("Event.")):
         name, dot, field = what.rpartition(".")
@@ -160,14 +162,14 @@ def _read_fields(chart: Chart[Any], given: Mapping[str, str]) -> dict[str, dict[
             message = f"{what}: {whose} has {'a' if name == 'Event' else 'no'} field {field}"
             raise MapInvalid(message)
         for each in holders:
-            fields[each][field] = column
-    if not fields["Started"]:
+            columns[each][field] = column
+    if not columns["Started"]:
         try:
             _make(chart.context_type, {})
         except ValueError as error:
             message = f"{chart.context_type.__name__} needs values to start with, Started.field=column: {error}"
             raise MapInvalid(message) from None
-    return fields
+    return columns
 
 
 def _read_names(chart: Chart[Any], names: Mapping[str, Any] | None) -> dict[str, str]:
@@ -178,22 +180,37 @@ def _read_names(chart: Chart[Any], names: Mapping[str, Any] | None) -> dict[str,
     return dict(names or {})
 
 
-def _make(kind: type, cells: Mapping[str, str]) -> Any:
-    """An event or a context of texts; an empty one leaves a field as it is without.
+def _make(kind: type[Any], cells: Mapping[str, str]) -> Any:
+    """An event or a context of texts; an empty one leaves a field at its default, if it has one.
 
     Raises:
         ValueError: they do not fit it.
     """
-    if msgspec.structs.FieldInfo and issubclass(kind, msgspec.Struct):
-        written = {each.name: each.encode_name for each in msgspec.structs.fields(kind)}
-        required = {each.name for each in msgspec.structs.fields(kind) if each.required}
-    else:
-        written, required = {}, set()
-    values = {written.get(name, name): cell for name, cell in cells.items() if cell or name in required}
+    written, make = _maker(kind)
+    return make({written[name]: cell for name, cell in cells.items() if cell or name not in _defaulted(kind)})
+
+
+@lru_cache(maxsize=1024)
+def _maker(kind: type[Any]) -> tuple[Mapping[str, str], Callable[[Mapping[str, str]], Any]]:
+    """What a class calls its fields in writing, and what makes an instance of them."""
+    names = {name: name for name in field_names(kind)}
     validate: Any = getattr(kind, "model_validate", None)
-    if validate is not None:
-        return validate(values)
-    return msgspec.convert(values, kind, strict=False)
+    if validate is not None:  # a pydantic model, which msgspec does not know
+        return names, validate
+    if issubclass(kind, msgspec.Struct):
+        names = {each.name: each.encode_name for each in msgspec.structs.fields(kind)}
+    return names, partial(msgspec.convert, type=cast("Any", kind), strict=False)
+
+
+@lru_cache(maxsize=1024)
+def _defaulted(kind: type[Any]) -> frozenset[str]:
+    """The fields of a class that have a default."""
+    if issubclass(kind, msgspec.Struct):
+        return frozenset(each.name for each in msgspec.structs.fields(kind) if not each.required)
+    if is_dataclass(cast("Any", kind)):
+        return frozenset(each.name for each in fields(cast("Any", kind)) if each.default is not each.default_factory)
+    models: Any = getattr(cast("Any", kind), "model_fields", {})
+    return frozenset(name for name, field in models.items() if not field.is_required())
 
 
 # Rows.
@@ -264,7 +281,7 @@ class Log:
                 reader = csv.reader(
                     TextIOWrapper(plain, encoding="utf-8-sig", newline=""), delimiter=self._delimiter, strict=True
                 )
-                header = next(reader, [])
+                header = next(reader, list[str]())
                 places = self._places(header)
                 number = 0
                 for cells in reader:
@@ -289,9 +306,7 @@ class Log:
                 raise ImportStopped(problem, path=str(self.path), line=1)
         return {column: header.index(column) for column in self.mapping.columns}
 
-    def _read(
-        self, number: int, line: int, cells: list[str], width: int, places: Mapping[str, int]
-    ) -> LogRow | BadRow:
+    def _read(self, number: int, line: int, cells: list[str], width: int, places: Mapping[str, int]) -> LogRow | BadRow:
         if len(cells) != width:
             return BadRow(number, line, f"has {len(cells)} cells; the header has {width}")
         cell = {column: cells[place] for column, place in places.items()}
@@ -330,11 +345,15 @@ def _read_row(mapping: LogMap, cell: Mapping[str, str], number: int, line: int, 
 
 
 def _read_time(mapping: LogMap, text: str) -> datetime:
-    at = datetime.fromisoformat(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{mapping.time} is {text!r}, no time in ISO 8601"
+        raise ValueError(message) from None
     if at.tzinfo is not None:
         return at
     if mapping.zone is None:
-        message = f"the time {text} has no offset, and no time zone was named for those without"
+        message = f"{mapping.time} is {text}, without an offset, and no time zone was named for such times"
         raise ValueError(message)
     return at.replace(tzinfo=mapping.zone)
 
@@ -346,8 +365,9 @@ def _read_actor(mapping: LogMap, cell: Mapping[str, str]) -> Actor:
             message = "names no actor, and none was named for such rows"
             raise ValueError(message)
         return Actor.of(mapping.default_actor)
-    check_text("the actor", text)
-    return Actor.of(text) if ":" in text else Actor(mapping.actor_kind, text)
+    actor = Actor.of(text) if ":" in text else Actor(mapping.actor_kind, text)
+    check_text(f"the actor ({mapping.actor})", str(actor))
+    return actor
 
 
 # Sending them.
@@ -391,8 +411,6 @@ class Report:
         """Rows whose event met an error; nothing of them was kept."""
         self.created = 0
         """Entities that were started by the log."""
-        self.found = 0
-        """Entities that were there before it."""
         self.earlier = 0
         """How many of the rows an earlier run had done."""
         self.problems: list[str] = []
@@ -457,6 +475,8 @@ class _Import:
 
     def take(self, batch: Sequence[LogRow | BadRow]) -> None:
         """Send what is new in a batch. Nothing is sent until all of it has been read."""
+        if len(self._known) > KNOWN_MAX:
+            self._known.clear()
         self._learn(dict.fromkeys(each.entity for each in batch if isinstance(each, LogRow)))
         starting: dict[str, tuple[LogRow, ContextMarker]] = {}
         waiting: list[LogRow] = []
@@ -466,6 +486,8 @@ class _Import:
                 self._skip(row)
                 continue
             known = self._known.get(row.entity)
+            if known is not None and f"{row.key}:start" in known.done:
+                self.report.created += 1
             if known is not None and row.number <= known.last:
                 repeated.append((row, known))
                 continue
@@ -487,8 +509,6 @@ class _Import:
 
     def _learn(self, entities: Iterable[str]) -> None:
         """Look up those that are not known yet, and what an earlier run of this log did to them."""
-        if len(self._known) > KNOWN_MAX:
-            self._known.clear()
         prefix = f"import:{self._log.digest}:"
         states = self._target.states([each for each in entities if each not in self._known])
         for entity, state in states.items():
@@ -499,9 +519,6 @@ class _Import:
             }
             numbers = [int(end) for key in done if (end := key.removeprefix(prefix)).isdecimal()]
             self._known[entity] = _Known(state, max(numbers, default=0), done)
-            was_started = any(key.endswith(":start") for key in done)
-            self.report.created += was_started
-            self.report.found += not was_started
 
     def _repeat(self, row: LogRow, known: _Known) -> None:
         """Count what an earlier run made of a row."""
@@ -513,9 +530,9 @@ class _Import:
         was = (record.event, record.occurred_at, record.payload)
         if was != (row.name, row.at, msgspec.json.decode(row.payload)):
             problem = (
-                f"row {row.number} ({self._log.path}, line {row.line}) is {row.name} of {row.at.isoformat()}, "
-                f"and an earlier run has sent {record.event} of {record.occurred_at.isoformat()} in its place, as record "
-                f"{record.id}: rows that were sent must stay as they were, and where they were"
+                f"{self._log.path}, line {row.line}: this is {row.name} of {row.at.isoformat()}, and an earlier run "
+                f"has sent {record.event} of {record.occurred_at.isoformat()} in its place, as record {record.id}; "
+                "rows that were sent must stay as and where they were, and be read with the same maps"
             )
             raise Conflict(problem, lifecycle=record.kind, entity=row.entity)
         state = record.state_from or ""
@@ -542,7 +559,7 @@ class _Import:
         self._known[row.entity] = _Known(applied.state)
 
     def _send(self, rows: Sequence[LogRow]) -> None:
-        sent = []
+        sent: list[LogRow] = []
         for row in rows:
             error = self._known[row.entity].error
             if error is None:
