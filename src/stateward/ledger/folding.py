@@ -58,10 +58,10 @@ class Fold:
         self.outbox: list[OutboxRow] = []
         self.timers: dict[str, TimerRow] = {}
         self.cancelled: dict[str, None] = {}
-        self._settled: list[Pair] = []
-        """Pairs whose answer holds whatever becomes of the write."""
-        self._provisional: list[tuple[Pair, Answer | StatewardError]] = []
-        """Answers that hold if the entity moves."""
+        self._if_written: list[tuple[Pair, Answer | StatewardError]] = []
+        """Answers of attempts before the entity moved: they hold once their records are written."""
+        self._if_moved: list[tuple[Pair, Answer | StatewardError]] = []
+        """Answers from the entity's first move on: they hold if it is written."""
 
     @property
     def has_rows(self) -> bool:
@@ -79,15 +79,16 @@ class Fold:
         except StatewardError as error:
             answer = error
         if self.has_moved:
-            self._provisional.append((pair, answer))
-        else:
+            self._if_moved.append((pair, answer))
+        elif isinstance(answer, Refusal) or (isinstance(answer, Applied) and answer.outcome == "already_done"):
+            self._if_written.append((pair, answer))
+        else:  # nothing of it is to be written
             self._give(pair, answer)
 
     def settle(self, *, has_moved: bool) -> None:
-        """Give the provisional answers to their pairs, if the write held; without, they go round again."""
-        if has_moved:
-            for pair, answer in self._provisional:
-                self._give(pair, answer)
+        """It is written: give the answers to their pairs. Those that build on a move that missed go round."""
+        for pair, answer in (*self._if_written, *(self._if_moved if has_moved else ())):
+            self._give(pair, answer)
 
     @staticmethod
     def _give(pair: Pair, answer: Answer | StatewardError) -> None:
@@ -326,7 +327,9 @@ def snapshot_of(row: EntityRow, chart: Chart[Any]) -> tuple[Snapshot[Any], dict[
         position = _position(chart, row.state, row.history)
         snapshot = Snapshot(position, decode_context(chart, row.context))
         entered = msgspec.json.decode(row.entered, type=dict[str, int])
-    except (msgspec.MsgspecError, StatewardError, ValueError, TypeError, AttributeError) as error:
+        for path in entered:
+            chart.state(path)
+    except (msgspec.MsgspecError, StatewardError, ValueError, TypeError, AttributeError, KeyError) as error:
         problem = f"its row does not fit version {chart.version}: {error}"
         raise LedgerCorrupt(problem, lifecycle=row.kind, entity=row.id) from error
     return snapshot, entered

@@ -114,17 +114,21 @@ def entity_of(row: EntityRow, charts: Mapping[tuple[str, int], Chart[Any]]) -> E
         known = tuple(version for kind, version in charts if kind == row.kind)
         raise VersionUnknown(lifecycle=row.kind, entity=row.id, version=row.version, known=known)
     snapshot, entered = snapshot_of(row, chart)
-    return Entity(
-        kind=row.kind,
-        id=row.id,
-        version=row.version,
-        revision=row.revision,
-        snapshot=snapshot,
-        created_at=from_micros(row.created_at),
-        updated_at=from_micros(row.updated_at),
-        entered={path: from_micros(moment) for path, moment in entered.items()},
-        due_by=None if row.due_by is None else from_micros(row.due_by),
-    )
+    try:
+        return Entity(
+            kind=row.kind,
+            id=row.id,
+            version=row.version,
+            revision=row.revision,
+            snapshot=snapshot,
+            created_at=from_micros(row.created_at),
+            updated_at=from_micros(row.updated_at),
+            entered={path: from_micros(moment) for path, moment in entered.items()},
+            due_by=None if row.due_by is None else from_micros(row.due_by),
+        )
+    except OverflowError as error:
+        problem = f"a time in its row is out of all time: {error}"
+        raise LedgerCorrupt(problem, lifecycle=row.kind, entity=row.id) from error
 
 
 def record_of(row: RecordRow) -> Record:
