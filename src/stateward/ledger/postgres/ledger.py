@@ -27,6 +27,34 @@ CAPABILITIES = Capabilities(
 )
 
 
+ANSWER_S_MAX = 15.0
+"""How long a server may take to answer, before its connection is given up: one that is stopped never does."""
+
+
+class _Connection(psycopg.Connection[Any]):
+    """A connection that gives up on a server that neither answers nor goes away."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return super().wait(gen, interval, ANSWER_S_MAX if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # what the server makes of it yet is not known
+            raise
+
+
+class _AsyncConnection(psycopg.AsyncConnection[Any]):
+    """The same for tasks."""
+
+    async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        try:
+            return await super().wait(gen, interval, ANSWER_S_MAX if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+            raise
+
+
 class PostgresLedger:
     """A PostgreSQL database, driven by threads; see `Ledger`."""
 
@@ -42,7 +70,7 @@ class PostgresLedger:
         """
         self._pool = ConnectionPool(
             dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True},
-            configure=_configure,
+            configure=_configure, connection_class=_Connection,
         )  # fmt: skip
 
     def prepare(self) -> None:
@@ -162,7 +190,7 @@ class AsyncPostgresLedger:
         self._dsn = dsn
         self._pool = AsyncConnectionPool(
             dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True},
-            configure=_configure_async,
+            configure=_configure_async, connection_class=_AsyncConnection,
         )  # fmt: skip
 
     def prepare(self) -> None:
