@@ -40,11 +40,13 @@ class Budget:
     limit: float
     measured: float
     unit: str
+    at_least: bool = False
+    """Whether it is a rate, which is to be no less, and not a cost, which is to be no more."""
 
     @property
     def holds(self) -> bool:
         """Whether it is within the budget."""
-        return self.measured <= self.limit
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
 
 @dataclass
