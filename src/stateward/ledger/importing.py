@@ -174,13 +174,13 @@ def _read_fields(chart: Chart[Any], given: Mapping[str, str]) -> dict[str, dict[
 
 def _read_names(chart: Chart[Any], names: Mapping[str, Any] | None) -> dict[str, str]:
     for value, name in (names or {}).items():
-        if name not in chart.events:
+        if not isinstance(name, str) or name not in chart.events:
             message = f"{value!r}: {chart.kind} has no event {name!r}; it has {', '.join(sorted(chart.events))}"
             raise MapInvalid(message)
     return dict(names or {})
 
 
-def _make(kind: type[Any], cells: Mapping[str, str]) -> Any:
+def _make(kind: Any, cells: Mapping[str, str]) -> Any:
     """An event or a context of texts; an empty one leaves a field at its default, if it has one.
 
     Raises:
@@ -191,7 +191,7 @@ def _make(kind: type[Any], cells: Mapping[str, str]) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _maker(kind: type[Any]) -> tuple[Mapping[str, str], Callable[[Mapping[str, str]], Any]]:
+def _maker(kind: Any) -> tuple[Mapping[str, str], Callable[[Mapping[str, str]], Any]]:
     """What a class calls its fields in writing, and what makes an instance of them."""
     names = {name: name for name in field_names(kind)}
     validate: Any = getattr(kind, "model_validate", None)
@@ -199,17 +199,17 @@ def _maker(kind: type[Any]) -> tuple[Mapping[str, str], Callable[[Mapping[str, s
         return names, validate
     if issubclass(kind, msgspec.Struct):
         names = {each.name: each.encode_name for each in msgspec.structs.fields(kind)}
-    return names, partial(msgspec.convert, type=cast("Any", kind), strict=False)
+    return names, partial(msgspec.convert, type=kind, strict=False)
 
 
 @lru_cache(maxsize=1024)
-def _defaulted(kind: type[Any]) -> frozenset[str]:
+def _defaulted(kind: Any) -> frozenset[str]:
     """The fields of a class that have a default."""
     if issubclass(kind, msgspec.Struct):
         return frozenset(each.name for each in msgspec.structs.fields(kind) if not each.required)
-    if is_dataclass(cast("Any", kind)):
-        return frozenset(each.name for each in fields(cast("Any", kind)) if each.default is not each.default_factory)
-    models: Any = getattr(cast("Any", kind), "model_fields", {})
+    if is_dataclass(kind):
+        return frozenset(each.name for each in fields(kind) if each.default is not each.default_factory)
+    models: Any = getattr(kind, "model_fields", {})
     return frozenset(name for name, field in models.items() if not field.is_required())
 
 

@@ -1,0 +1,375 @@
+"""The commands that look at ledgers and fill them: what they print, where, and what they exit with; on SQLite."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stateward import Chart
+from stateward.cli import _group
+from stateward.engine import Engine
+from stateward.ledger.checking import Facts, SchemaVersions, find_faults
+from tests.ledger.lifecycles import Parcel, ParcelLifecycle, Pay, Ship
+
+TARGET = "tests.ledger.lifecycles:ParcelLifecycle"
+MAPS = [
+    word
+    for each in ("entity=case", "time=when", "actor=who", "event=what", "Pay.amount=amount")
+    for word in ("--map", each)
+]
+LOG = """case,when,who,what,amount
+p1,2026-01-01T10:00:00Z,ann,Ship,
+p1,2026-01-01T11:00:00Z,ann,Pay,100
+p2,2026-01-01T12:00:00Z,bob,Pay,5
+p1,2026-01-01T13:00:00Z,ann,Pay,100
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A SQLite file that is not there yet, in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STATEWARD_LEDGER", raising=False)
+    return tmp_path / "parcels.db"
+
+
+def run(*arguments: str | Path, code: int = 0) -> Result:
+    """Run a command, and hold what it exits with against what it should."""
+    done = CliRunner().invoke(_group, [str(each) for each in arguments], prog_name="stateward")
+    assert done.exit_code == code, done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def fill(path: Path) -> None:
+    with Engine(path, lifecycles=[ParcelLifecycle]) as engine:
+        for n in range(3):
+            engine.create(ParcelLifecycle, f"p{n}", Parcel(), actor="a")
+        engine.send(ParcelLifecycle, "p0", Pay(amount=100), actor="a")
+
+
+def change(path: Path, *statements: str) -> None:
+    connection = sqlite3.connect(path)
+    with connection:
+        for each in statements:
+            connection.execute(each)
+    connection.close()
+
+
+# db
+
+
+def test_a_fresh_database_is_ready_after_one_upgrade(path: Path) -> None:
+    assert run("db", "upgrade", "--ledger", path).stdout == "applied 0001_ledger\n"
+    assert run("db", "upgrade", "--ledger", f"sqlite:///{path}").stdout == "nothing to apply: the schema is at 1\n"
+    assert run("db", "current", "--ledger", "sqlite:///parcels.db").stdout.split() == [
+        "found",
+        "known",
+        "-----",
+        "-----",
+        "1",
+        "1",
+    ]
+    assert json.loads(run("db", "current", "--ledger", path, "-o", "json").stdout) == [{"found": 1, "known": 1}]
+    assert run("db", "check", "--ledger", path).stdout == "the ledger's schema is current, at 1\n"
+
+
+def test_the_ledger_may_be_named_by_the_environment(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATEWARD_LEDGER", str(path))
+    run("db", "upgrade")
+    assert "current, at 1" in run("db", "check").stdout
+    assert "no findings" in run("doctor", TARGET).stdout
+
+
+@pytest.mark.parametrize(("version", "hint"), [(0, "run `stateward db upgrade`"), (7, "upgrade stateward")])
+def test_a_schema_that_is_another_is_told(path: Path, version: int, hint: str) -> None:
+    change(path, f"PRAGMA user_version = {version}")
+    done = run("db", "check", "--ledger", path, code=1)
+    assert done.stdout == ""
+    assert f"is at {version}, and this version of stateward knows 1: {hint}" in done.stderr
+    [finding] = json.loads(run("doctor", "--ledger", path, TARGET, "-o", "json", code=1).stdout)
+    assert (finding["check"], finding["todo"], finding["where"]) == ("schema", hint, str(path))
+
+
+@pytest.mark.parametrize("command", [["db", "current"], ["db", "check"], ["doctor", TARGET]])
+def test_looking_at_what_is_not_there_makes_nothing(path: Path, command: list[str]) -> None:
+    done = run(*command, "--ledger", path, code=5)
+    assert done.stderr == f"Error: there is no file {path}; `stateward db upgrade` makes one\n"
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("memory://", "is no database that lasts"),
+        ("sqlite://", "is no database that lasts"),
+        ("mysql://somewhere", "is no database that lasts"),
+        ("postgresql://nobody@localhost:1/none", "postgres: connection failed"),
+        ("text.db", "file is not a database"),
+    ],
+)
+def test_a_ledger_that_cannot_be_reached_is_exit_code_5(path: Path, address: str, problem: str) -> None:
+    (path.parent / "text.db").write_text("no database at all " * 100)
+    for command in (["db", "current"], ["db", "upgrade"], ["doctor", TARGET]):
+        assert problem in run(*command, "--ledger", address, code=5).stderr
+
+
+def test_no_ledger_is_a_usage_error(path: Path) -> None:
+    for command in (["db", "upgrade"], ["doctor", TARGET], ["import", __file__, "--lifecycle", TARGET]):
+        assert "Missing option '--ledger' (env var: 'STATEWARD_LEDGER')" in run(*command, code=2).stderr
+
+
+# doctor
+
+
+def findings(path: Path, *arguments: str) -> list[tuple[str, str, str]]:
+    done = CliRunner().invoke(_group, ["doctor", "--ledger", str(path), *(arguments or (TARGET,)), "-o", "json"])
+    rows: list[dict[str, str]] = json.loads(done.stdout)
+    assert done.exit_code == (1 if rows else 0)
+    assert all(row["todo"] for row in rows)
+    return [(row["check"], row["what"], row["where"]) for row in rows]
+
+
+def test_a_ledger_that_is_well_has_no_findings(path: Path) -> None:
+    fill(path)
+    done = run("doctor", "--ledger", path, TARGET)
+    expected = "no findings; schema 1, 3 entities, 2 effects in the outbox; 1 version of lifecycles given\n"
+    assert done.stdout == f"{path}: {expected}"
+    assert done.stderr == ""
+    done = run("doctor", "--ledger", path, TARGET, "-o", "jsonl")
+    assert (done.stdout, done.stderr) == ("", f"{path}: {expected}")
+
+
+def breaks(*statements: str) -> Callable[[Path], None]:
+    return lambda path: change(path, *statements)
+
+
+def breaks_both(what: str) -> Callable[[Path], None]:
+    """Of the one paid parcel, in the entity and in the census alike."""
+    return breaks(f"UPDATE entity SET {what} WHERE id = 'p0'", f"UPDATE census SET {what} WHERE state = 'paid'")
+
+
+@pytest.mark.parametrize(
+    ("harm", "expected"),
+    [
+        (
+            breaks("UPDATE lifecycle SET digest = printf('%064d', 0)"),
+            [("digest", "registered with the digest 000000000000, and is now", "Parcel version 1")],
+        ),
+        (
+            breaks_both("version = 9"),
+            [("version", "1 entity of a version that no target has", "Parcel version 9")],
+        ),
+        (
+            breaks("UPDATE entity SET kind = 'Box'", "UPDATE census SET kind = 'Box'"),
+            [("version", "3 entities of a kind that no target has", "Box version 1")],
+        ),
+        (
+            breaks_both("state = 'sold'"),
+            [("state", "1 entity there, and", "Parcel version 1 in sold")],
+        ),
+        (
+            breaks_both("state = 'moving'"),
+            [("state", "1 entity there, and moving is parallel", "Parcel version 1 in moving")],
+        ),
+        (
+            breaks("DELETE FROM entity WHERE id = 'p0'"),
+            [("census", "the census says 1, and there are 0 entities", "Parcel version 1 in paid")],
+        ),
+        (
+            breaks("DELETE FROM census WHERE state = 'ordered'"),
+            [("census", "the census says 0, and there are 2 entities", "Parcel version 1 in ordered")],
+        ),
+        (
+            breaks("UPDATE census SET count = -1 WHERE state = 'paid'"),
+            [("census", "the census says -1, and there are 1 entities", "Parcel version 1 in paid")],
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_found(path: Path, harm: Callable[[Path], None], expected: list[tuple[str, str, str]]) -> None:
+    fill(path)
+    harm(path)
+    found = findings(path)
+    assert [(check, where) for check, _, where in found] == [(check, where) for check, _, where in expected]
+    assert all(what.startswith(begins) for (_, what, _), (_, begins, _) in zip(found, expected, strict=True))
+
+
+def test_effects_that_wait_too_long_are_found(path: Path) -> None:
+    fill(path)
+    assert findings(path, TARGET, "--outbox-age", "3600") == []
+    [(check, what, where)] = findings(path, TARGET, "--outbox-age", "0")
+    assert (check, where) == ("outbox", "Parcel, Notify")
+    assert what.startswith("2 effects wait, the oldest for 0:00:0")
+    run("doctor", "--ledger", path, TARGET, "--outbox-age", "-1", code=2)
+
+
+def test_findings_are_a_table_for_people(path: Path) -> None:
+    fill(path)
+    change(path, "DELETE FROM entity WHERE id = 'p0'")
+    head, _, row, summary = run("doctor", "--ledger", path, TARGET, code=1).stdout.splitlines()
+    assert head.split() == ["check", "what", "where", "what", "to", "do"]
+    assert "Parcel version 1 in paid  something else than stateward wrote" in row
+    assert ": 1 finding; " in summary
+
+
+def test_looking_changes_nothing(path: Path) -> None:
+    fill(path)
+    before = path.read_bytes()
+    run("doctor", "--ledger", path, TARGET)
+    run("db", "current", "--ledger", path)
+    assert path.read_bytes() == before
+
+
+def test_several_versions_and_packages_may_be_given_and_a_broken_module_is_told(path: Path) -> None:
+    fill(path)
+    assert [check for check, _, _ in findings(path, "stateward.demo")] == ["version"]
+    assert findings(path, "stateward.demo", "tests.ledger.lifecycles") == []
+    (path.parent / "doctor_broken.py").write_text("1 / 0\n")
+    done = run("doctor", "--ledger", path, "doctor_broken", code=2)
+    assert "doctor_broken can't be imported: ZeroDivisionError" in done.stderr
+
+
+def test_facts_of_a_database_on_a_server_are_judged_too() -> None:
+    facts = Facts(
+        place="orders on db1", schema=SchemaVersions(1, 1), read_at=0.0, partitions_missing=["record_2026_02"],
+        default_records=3, skew_s=-1.5,
+    )  # fmt: skip
+    told = [(each.check, each.what, each.where) for each in find_faults(facts, [], outbox_age_s=1)]
+    assert told == [
+        ("clock", "the server's clock is 1.5 s behind this machine's", "orders on db1"),
+        ("partition", "there is no partition record_2026_02", "orders on db1"),
+        ("partition", "3 records that no month's partition took", "record_default, orders on db1"),
+    ]
+
+
+# import
+
+
+@pytest.fixture
+def log(path: Path) -> Path:
+    file = path.parent / "log.csv"
+    file.write_text(LOG)
+    return file
+
+
+def test_an_import_reports_on_stdout(path: Path, log: Path) -> None:
+    words: list[str | Path] = ["import", log, "--lifecycle", TARGET, "--ledger", path, *MAPS]
+    done = run(*words)
+    summary, head, _, *rows = done.stdout.splitlines()
+    assert summary.startswith("4 rows in ")
+    assert summary.endswith(" s, 2 entities started: 1 applied, 1 already done, 2 refused")
+    assert head.split() == ["in", "state", "event", "applied", "already", "done", "refused", "reason"]
+    assert [row.split() for row in rows] == [
+        ["ordered", "Pay", "1", "0", "1", "guarded"],
+        ["ordered", "Ship", "0", "0", "1", "illegal"],
+        ["paid", "Pay", "0", "1", "0"],
+    ]
+    assert done.stderr == ""
+    done = run(*words, "-o", "jsonl")
+    assert "; 4 of the rows by an earlier run\n" in done.stderr
+    assert [json.loads(each) for each in done.stdout.splitlines()] == [
+        {"state": "ordered", "event": "Pay", "applied": 1, "already_done": 0, "refused": 1, "reasons": ["guarded"]},
+        {"state": "ordered", "event": "Ship", "applied": 0, "already_done": 0, "refused": 1, "reasons": ["illegal"]},
+        {"state": "paid", "event": "Pay", "applied": 0, "already_done": 1, "refused": 0, "reasons": []},
+    ]
+    assert findings(path) == []
+
+
+def test_an_import_that_is_interrupted_goes_on(path: Path, log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stateward.ledger.importing.BATCH_SIZE", 2)
+    monkeypatch.setattr("stateward.cli.importing._PROGRESS_EVERY", 1)
+    words: list[str | Path] = ["import", log, "--lifecycle", TARGET, "--ledger", path, *MAPS]
+
+    def interrupt(text: str, **_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stateward.cli.importing.click.echo", interrupt)
+        done = CliRunner().invoke(_group, [str(each) for each in words])
+    assert (done.exit_code, done.stderr.strip()) == (1, "Aborted!")
+    done = run(*words)
+    assert "1 applied, 1 already done, 2 refused; 2 of the rows by an earlier run\n" in done.stdout
+    first, last = done.stderr.splitlines()
+    assert first.startswith("100%  2 rows, 1 entities started, 1 refused, ")
+    assert last.startswith("100%  4 rows, 2 entities started, 2 refused, ")
+
+
+def test_bad_rows_stop_it_or_are_counted(path: Path, log: Path) -> None:
+    log.write_text(LOG + "p3,now,ann,Pay,1\n")
+    words: list[str | Path] = ["import", log, "--lifecycle", TARGET, "--ledger", path, *MAPS]
+    done = run(*words, code=2)
+    assert done.stderr == f"Error: {log}, line 6: when is 'now', no time in ISO 8601\n"
+    assert done.stdout == ""
+    done = run(*words, "--skip-bad", code=1)
+    assert ": 1 applied, 1 already done, 2 refused, 1 bad\n" in done.stdout
+    assert done.stderr == f"{log}, line 6: when is 'now', no time in ISO 8601\n"
+
+
+def test_a_row_that_has_changed_since_is_a_conflict(path: Path, log: Path) -> None:
+    words: list[str | Path] = ["import", log, "--lifecycle", TARGET, "--ledger", path, *MAPS]
+    run(*words)
+    log.write_text(LOG.replace("bob,Pay", "bob,Ship"))
+    assert "line 4: this is Ship of" in run(*words, code=4).stderr
+
+
+def test_events_actors_and_zones_by_option(path: Path, log: Path) -> None:
+    log.write_text("case;when;what\np1;2026-07-01T12:00:00;bill/settled\np1;2026-07-01T12:00:00Z;Ship\n")
+    (path.parent / "events.json").write_text('{"bill/settled": "Pay"}')
+    run(
+        "import", log, "--lifecycle", TARGET, "--ledger", path, *("--map", "entity=case", "--map", "time=when"),
+        *("--map", "event=what", "--events", "events.json", "--actor", "service:old", "--zone", "Europe/Berlin"),
+        *("--delimiter", ";"),
+    )  # fmt: skip
+    with Engine(path, lifecycles=[ParcelLifecycle]) as engine:
+        _, paid, _ = engine.history(ParcelLifecycle, "p1")
+    assert (paid.event, str(paid.actor)) == ("Pay", "service:old")
+    assert paid.occurred_at == datetime(2026, 7, 1, 10, tzinfo=UTC)
+
+
+table = Chart.from_table([("a", Ship, "b")], kind="Table", context=Parcel, initial="a", final=("b",))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--lifecycle", TARGET, "--map", "entity=case"], "nothing says which column is the time and the event"),
+        (["--lifecycle", TARGET, *MAPS, "--map", "colour=case"], "colour can't be mapped"),
+        (["--lifecycle", TARGET, *MAPS, "--map", "Pay.note=nowhere"], "line 1: has no column nowhere; it has case,"),
+        (["--lifecycle", TARGET, *MAPS, "--events", "log.csv"], "log.csv is no JSON: "),
+        (["--lifecycle", TARGET, *MAPS, "--events", "list.json"], "list.json is no JSON object"),
+        (["--lifecycle", TARGET, *MAPS, "--events", "wrong.json"], "'x': Parcel has no event 'Buy'"),
+        (["--lifecycle", TARGET, *MAPS, "--zone", "Mars/Base"], "there is no time zone 'Mars/Base'"),
+        (["--lifecycle", TARGET, *MAPS, "--zone", "../etc"], "there is no time zone '../etc'"),
+        (["--lifecycle", TARGET, *MAPS, "--delimiter", ";;"], "--delimiter is one character"),
+        (["--lifecycle", "tests.test_cli_ledger:table", *MAPS], "is a chart of its own"),
+        (["--lifecycle", "tests.ledger.nowhere", *MAPS], "tests.ledger.nowhere can't be imported"),
+        (MAPS, "Missing option '--lifecycle'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_the_arguments_is_a_usage_error(
+    path: Path, log: Path, arguments: list[str], problem: str
+) -> None:
+    (path.parent / "list.json").write_text("[]")
+    (path.parent / "wrong.json").write_text('{"x": "Buy"}')
+    done = run("import", log, "--ledger", path, *arguments, code=2)
+    assert problem in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_ledger_that_is_away_is_exit_code_5(path: Path, log: Path) -> None:
+    done = run("import", log, "--lifecycle", TARGET, "--ledger", "nowhere/parcels.db", *MAPS, code=5)
+    assert "unable to open database file" in done.stderr
+
+
+def test_the_command_is_called_import(path: Path, log: Path) -> None:
+    words = [sys.executable, "-m", "stateward.cli", "import", "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: stateward import [OPTIONS] FILE\n")
