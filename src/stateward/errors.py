@@ -24,11 +24,13 @@ __all__ = [
     "EndlessLoop",
     "EvaluationError",
     "ExtraMissing",
+    "ImportStopped",
     "LedgerCorrupt",
     "LedgerOutdated",
     "LedgerUnavailable",
     "MachineBusy",
     "MachineStopped",
+    "MapInvalid",
     "Refusal",
     "RefusalKind",
     "Refused",
@@ -289,6 +291,27 @@ class Conflict(CallerError):
 
     def __str__(self) -> str:
         return f"{self.lifecycle} {self.entity}".rstrip() + f": {self.problem}"
+
+
+class ImportStopped(CallerError):
+    """An import stopped at a row that can't be read or kept; nothing of its batch was sent if it can't be read."""
+
+    def __init__(self, problem: str, *, path: str, line: int = 0) -> None:
+        self.problem = problem
+        self.path = path
+        self.line = line
+        """From 1, the header; 0: the file as a whole."""
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return f"{self.path}" + (f", line {self.line}" if self.line else "") + f": {self.problem}"
+
+
+class MapInvalid(CallerError):
+    """What is to say which column of a log means what does not fit the lifecycle or the log."""
+
+
+# What the columns mean.
 
 
 class Unjoinable(CallerError):

@@ -28,18 +28,10 @@ from stateward import Chart, Context, ContextMarker, Event, EventMarker, Final, 
 from stateward.cli import _group
 from stateward.cli.importing import _Target
 from stateward.engine import Engine
-from stateward.errors import Conflict, LedgerUnavailable
+from stateward.errors import Conflict, ImportStopped, LedgerUnavailable, MapInvalid
 from stateward.ledger.checking import find_faults, open_database
-from stateward.ledger.importing import (
-    BadRow,
-    ImportStopped,
-    Log,
-    LogRow,
-    MapInvalid,
-    Report,
-    import_log,
-    read_map,
-)
+from stateward.ledger.importing import Report, import_log
+from stateward.ledger.logs import BadRow, Log, LogRow, read_map
 from stateward.ledger.sqlite import SqliteLedger
 from tests.ledger.conftest import MakeLedger
 from tests.ledger.lifecycles import Parcel, ParcelLifecycle, Pay, parcel_chart

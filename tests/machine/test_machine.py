@@ -696,6 +696,8 @@ def error_samples() -> list[StatewardError]:
         stateward.errors.LedgerCorrupt("its row can't be read", lifecycle="Order", entity="A-17"),
         stateward.errors.Unkeepable("the id is empty"),
         stateward.errors.Unjoinable("no transaction is open"),
+        stateward.errors.ImportStopped("is no time", path="log.csv", line=3),
+        stateward.errors.MapInvalid("names no column"),
         stateward.errors.VersionUnknown(lifecycle="Order", entity="A-17", version=3, known=(1, 2)),
         DefinitionError("is wrong", lifecycle="Order", subject="paid", origin="order.py:3"),
         Refused(refusal),

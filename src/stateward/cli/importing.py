@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from stateward.chart import ContextMarker, Lifecycle
     from stateward.engine import Engine
     from stateward.ledger import Applied, Record
-    from stateward.ledger.importing import Answer, Log, LogRow, Report
+    from stateward.ledger.importing import Answer, Report
+    from stateward.ledger.logs import Log, LogRow
 
 __all__ = ["command"]
 
@@ -81,7 +82,9 @@ def command(
 
     from stateward.chart import chart_of
     from stateward.engine import Engine
-    from stateward.ledger.importing import Log, MapInvalid, import_log, read_map
+    from stateward.errors import MapInvalid
+    from stateward.ledger.importing import import_log
+    from stateward.ledger.logs import Log, read_map
 
     kind = _find_lifecycle(lifecycle)
     try:

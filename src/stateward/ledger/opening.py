@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any, cast
@@ -10,6 +11,8 @@ from stateward.errors import ExtraMissing, LedgerUnavailable
 from stateward.ledger.contract import AsyncLedger, Ledger
 
 __all__ = ["open_async_ledger", "open_ledger"]
+
+_KEYWORDS = re.compile(r"\s*(dbname|host|hostaddr|port|service|user)\s*=")
 
 
 def open_ledger(given: str | Path | Ledger) -> Ledger:
@@ -34,7 +37,7 @@ def open_async_ledger(given: str | Path | AsyncLedger | Ledger) -> AsyncLedger:
     """A ledger for tasks by its address, as `open_ledger`; one that only threads can drive is driven by one."""
     from stateward.ledger.threaded import ThreadedLedger  # noqa: PLC0415 - asyncio is for who needs it
 
-    if isinstance(given, str) and given.partition("://")[0] in ("postgres", "postgresql"):
+    if isinstance(given, str) and (given.startswith(("postgres://", "postgresql://")) or _KEYWORDS.match(given)):
         try:
             from stateward.ledger.postgres import AsyncPostgresLedger  # noqa: PLC0415
         except ModuleNotFoundError as error:
@@ -46,7 +49,9 @@ def open_async_ledger(given: str | Path | AsyncLedger | Ledger) -> AsyncLedger:
 
 def _from_address(address: str) -> Ledger:
     scheme, separator, rest = address.partition("://")
-    if not separator or scheme == "sqlite":
+    if not separator and _KEYWORDS.match(address):
+        scheme = "postgresql"  # libpq's other way of saying it: host=... dbname=...
+    elif not separator or scheme == "sqlite":
         from stateward.ledger.sqlite import SqliteLedger  # noqa: PLC0415 - a ledger loads its driver when it is used
 
         path = address if not separator else rest.removeprefix("/")
