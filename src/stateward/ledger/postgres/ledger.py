@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 from stateward.errors import LedgerUnavailable, Unjoinable
 from stateward.ledger.contract import Capabilities, Interrupted, Page, RowsRefused, Trip, Trips
 from stateward.ledger.driving import drive, drive_async
-from stateward.ledger.postgres.schema import check_schema, schema_version, upgrade_schema
+from stateward.ledger.postgres.schema import check_schema, lacks_partitions, schema_version, upgrade_schema
 from stateward.ledger.postgres.statements import statements_of
 
 __all__ = ["AsyncPostgresLedger", "PostgresLedger"]
@@ -84,6 +84,10 @@ class PostgresLedger:
             if schema_version(connection) == 0:
                 upgrade_schema(connection)
             check_schema(connection)
+            if lacks_partitions(connection):
+                # Without the right to make tables, records go to the default partition, which `doctor` tells.
+                with suppress(errors.InsufficientPrivilege):
+                    upgrade_schema(connection)
 
     def upgrade(self) -> list[int]:
         """Bring the schema up to date; the numbers of the files that were applied."""

@@ -10,7 +10,7 @@ from psycopg import Connection
 from stateward.errors import LedgerOutdated
 from stateward.ledger.sql import read_migrations
 
-__all__ = ["check_schema", "schema_version", "upgrade_schema"]
+__all__ = ["check_schema", "lacks_partitions", "schema_version", "upgrade_schema"]
 
 _MIGRATIONS = read_migrations("stateward.ledger.postgres")
 _LOCK = 1937006963
@@ -48,11 +48,25 @@ def upgrade_schema(connection: Connection[Any]) -> list[int]:
             row = (migration.number, migration.name)
             connection.execute("INSERT INTO stateward_schema (number, name) VALUES (%s, %s)", row)
             applied.append(migration.number)
-        month = datetime.now(UTC).replace(day=1)
-        for _ in range(MONTHS_AHEAD + 1):
+        for month in _months():
             connection.execute("SELECT stateward_make_partition(%s)", (month,))
-            month = (month + timedelta(days=32)).replace(day=1)
     return applied
+
+
+def lacks_partitions(connection: Connection[Any]) -> bool:
+    """Whether there is no partition of this month's records, or of the next one's."""
+    names = [f"record_{month:%Y_%m}" for month in _months()[:2]]
+    query = "SELECT bool_or(to_regclass(name) IS NULL) FROM unnest(%s::text[]) AS name"
+    [lacks] = connection.execute(query, (names,)).fetchone() or (True,)
+    return bool(lacks)
+
+
+def _months() -> list[datetime]:
+    """The first days of this month and of those for which partitions are made ahead."""
+    months = [datetime.now(UTC).replace(day=1)]
+    while len(months) <= MONTHS_AHEAD:
+        months.append((months[-1] + timedelta(days=32)).replace(day=1))
+    return months
 
 
 def check_schema(connection: Connection[Any]) -> None:

@@ -1,0 +1,53 @@
+"""Partitions of records on PostgreSQL: made ahead, and none of them open to change."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+
+from stateward.engine import Engine
+from tests.ledger.lifecycles import Parcel, ParcelLifecycle
+
+
+def partitions(dsn: str) -> list[str]:
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'record'::regclass ORDER BY 1"
+        )
+        return [name for (name,) in rows]
+
+
+def test_partitions_are_made_ahead_when_a_ledger_is_opened(postgres_dsn: str) -> None:
+    Engine(postgres_dsn, lifecycles=[ParcelLifecycle]).close()
+    made = partitions(postgres_dsn)
+    assert f"record_{datetime.now(UTC):%Y_%m}" in made
+    assert "record_default" in made
+    assert len(made) == 5
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute(f"DROP TABLE {made[1]}".encode())
+    Engine(postgres_dsn, lifecycles=[ParcelLifecycle]).close()
+    assert partitions(postgres_dsn) == made
+
+
+def test_a_record_lies_in_the_partition_of_its_month(postgres_dsn: str) -> None:
+    with Engine(postgres_dsn, lifecycles=[ParcelLifecycle]) as engine:
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1")
+    with psycopg.connect(postgres_dsn) as connection:
+        [name] = connection.execute("SELECT tableoid::regclass::text FROM record").fetchone() or ("",)
+    assert name == f"record_{datetime.now(UTC):%Y_%m}"
+
+
+@pytest.mark.parametrize("statement", ["UPDATE {} SET event = 'x'", "DELETE FROM {}", "TRUNCATE {}"])
+def test_no_partition_can_be_changed(postgres_dsn: str, statement: str) -> None:
+    with Engine(postgres_dsn, lifecycles=[ParcelLifecycle]) as engine:
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1")
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        for table in ("record", *partitions(postgres_dsn)):
+            if table.startswith("record") and ("TRUNCATE" in statement or table == "record"):
+                with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="append-only"):
+                    connection.execute(statement.format(table).encode())
+        this_month = f"record_{datetime.now(UTC):%Y_%m}"
+        with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="append-only"):
+            connection.execute(statement.format(this_month).encode())
