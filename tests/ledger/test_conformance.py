@@ -23,7 +23,7 @@ from stateward import (
     UnknownEntity,
     on,
 )
-from stateward.engine import Engine, Sending
+from stateward.engine import Creating, Engine, Sending
 from stateward.errors import Unkeepable, VersionUnknown
 from stateward.ledger import Actor, Applied
 from stateward.ledger.contract import Ledger
@@ -104,6 +104,16 @@ def test_an_id_is_taken_once(engine: Engine, key: str | None) -> None:
     with pytest.raises(Conflict, match=r"the id is taken|used for another event"):
         engine.create(ParcelLifecycle, "p1", Parcel(price=1), actor="shop:1", key=key)
     assert len(told(engine, "p1")) == 1
+
+
+def test_many_are_created_at_once(engine: Engine) -> None:
+    create(engine, "p3")
+    names = ["p1", "p2", "p3", "", "p1"]
+    creatings = [Creating(lifecycle=ParcelLifecycle, entity=name, context=Parcel(), actor="a:1") for name in names]
+    kinds = [type(each) for each in engine.create_many(creatings)]
+    assert kinds == [Applied, Applied, Conflict, Unkeepable, Conflict]
+    assert [each.id for each in engine.list(ParcelLifecycle)] == ["p1", "p2", "p3"]
+    assert engine.census(ParcelLifecycle) == {"ordered": 3}
 
 
 # Sending.

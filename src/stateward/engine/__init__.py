@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from stateward.engine.core import Authorize, Sending
+from stateward.engine.core import Authorize, Creating, Sending
 from stateward.engine.threads import Engine
 
 if TYPE_CHECKING:
     from stateward.engine.tasks import AsyncEngine
 
-__all__ = ["AsyncEngine", "Authorize", "Engine", "Sending"]
+__all__ = ["AsyncEngine", "Authorize", "Creating", "Engine", "Sending"]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,7 @@ __all__ = [
     "SETTLE_DELAYS_S",
     "Answer",
     "Authorize",
+    "Creating",
     "EngineCore",
     "Sending",
     "answer_of",
@@ -58,6 +59,17 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     actor: Actor | str
     key: str | None = None
     expected_revision: int | None = None
+    occurred_at: datetime | None = None
+
+
+class Creating(msgspec.Struct, frozen=True, kw_only=True):
+    """One entity of `create_many`."""
+
+    lifecycle: type[Lifecycle[Any]]
+    entity: str
+    context: ContextMarker
+    actor: Actor | str
+    key: str | None = None
     occurred_at: datetime | None = None
 
 
@@ -163,6 +175,21 @@ class EngineCore:
                     self.sending(
                         each.lifecycle, each.entity, each.event, actor=each.actor, key=each.key,
                         expected_revision=each.expected_revision, occurred_at=each.occurred_at, source=source,
+                    )
+                )  # fmt: skip
+            except StatewardError as error:
+                accepted.append(error)
+        return accepted
+
+    def accept_creations(self, creatings: Sequence[Creating], source: Source) -> list[Pair | StatewardError]:
+        """Several creations, accepted or told why not."""
+        accepted: list[Pair | StatewardError] = []
+        for each in creatings:
+            try:
+                accepted.append(
+                    self.creation(
+                        each.lifecycle, each.entity, each.context, actor=each.actor, key=each.key,
+                        occurred_at=each.occurred_at, source=source,
                     )
                 )  # fmt: skip
             except StatewardError as error:

@@ -14,6 +14,7 @@ from stateward.engine.core import (
     SETTLE_DELAYS_S,
     Answer,
     Authorize,
+    Creating,
     EngineCore,
     Sending,
     answer_of,
@@ -21,7 +22,7 @@ from stateward.engine.core import (
     by_state,
     outcome_of,
 )
-from stateward.errors import LedgerUnavailable, Refusal
+from stateward.errors import LedgerUnavailable, Refusal, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.committing import BATCH_MAX, AsyncCommitter
@@ -157,7 +158,13 @@ class AsyncEngine:
 
     async def send_many(self, sendings: Sequence[Sending], *, source: Source = "call") -> list[Answer]:
         """As `Engine.send_many`."""
-        accepted = self._core.accept_many(sendings, source)
+        return await self._submit(self._core.accept_many(sendings, source))
+
+    async def create_many(self, creatings: Sequence[Creating], *, source: Source = "call") -> list[Answer]:
+        """As `Engine.create_many`."""
+        return await self._submit(self._core.accept_creations(creatings, source))
+
+    async def _submit(self, accepted: Sequence[Pair | StatewardError]) -> list[Answer]:
         pairs = [each for each in accepted if isinstance(each, Pair)]
         for first in range(0, len(pairs), BATCH_MAX):
             await self._committer.submit(pairs[first : first + BATCH_MAX])

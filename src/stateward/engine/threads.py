@@ -14,6 +14,7 @@ from stateward.engine.core import (
     SETTLE_DELAYS_S,
     Answer,
     Authorize,
+    Creating,
     EngineCore,
     Sending,
     answer_of,
@@ -22,7 +23,7 @@ from stateward.engine.core import (
     outcome_of,
 )
 from stateward.engine.joined import JoinedEngine
-from stateward.errors import LedgerUnavailable, Refusal, Unjoinable
+from stateward.errors import LedgerUnavailable, Refusal, StatewardError, Unjoinable
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
 from stateward.ledger.committing import BATCH_MAX, Committer
@@ -204,7 +205,13 @@ class Engine:
         Returns:
             For each an `Applied`, a `Refusal`, or the error that `attempt` would have raised.
         """
-        accepted = self._core.accept_many(sendings, source)
+        return self._submit(self._core.accept_many(sendings, source))
+
+    def create_many(self, creatings: Sequence[Creating], *, source: Source = "call") -> list[Answer]:
+        """Start entities in batches; the answers come in the order of the entities, as those of `send_many` do."""
+        return self._submit(self._core.accept_creations(creatings, source))
+
+    def _submit(self, accepted: Sequence[Pair | StatewardError]) -> list[Answer]:
         pairs = [each for each in accepted if isinstance(each, Pair)]
         for first in range(0, len(pairs), BATCH_MAX):
             self._committer.submit(pairs[first : first + BATCH_MAX])
