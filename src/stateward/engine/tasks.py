@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
 from stateward.engine.core import (
+    READ_AGAIN_S_MAX,
     SETTLE_DELAYS_S,
     Answer,
     Authorize,
@@ -20,13 +23,14 @@ from stateward.engine.core import (
     answer_of,
     applied_of,
     by_state,
+    mark_lost,
     outcome_of,
 )
 from stateward.errors import LedgerUnavailable, Refusal, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.committing import BATCH_MAX, AsyncCommitter
-from stateward.ledger.contract import AsyncLedger, FetchHistory, FetchStuck, Ledger, ListEntities
+from stateward.ledger.contract import AsyncLedger, FetchHistory, FetchStuck, Ledger, ListEntities, Trips
 from stateward.ledger.opening import open_async_ledger
 from stateward.ledger.pairs import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
@@ -35,6 +39,7 @@ from stateward.ledger.results import Source
 __all__ = ["AsyncEngine"]
 
 C = TypeVar("C", bound=ContextMarker)
+T = TypeVar("T")
 
 
 class AsyncEngine:
@@ -72,7 +77,7 @@ class AsyncEngine:
             LedgerUnavailable: the database can't be opened.
             DefinitionError: a version of a lifecycle was registered in it with another digest.
         """
-        await self._ledger.run(register_lifecycles(self._core.charts))
+        await self._read(lambda: register_lifecycles(self._core.charts))
 
     async def close(self) -> None:
         """Commit what was accepted, and close the ledger. Twice is safe."""
@@ -80,21 +85,27 @@ class AsyncEngine:
         await self._ledger.close()
 
     async def _commit(self, pairs: Sequence[Pair]) -> None:
-        is_lost = False
-        for delay_s in SETTLE_DELAYS_S:
+        for delay_s in (*SETTLE_DELAYS_S, None):
             try:
-                await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, settles=is_lost))
+                await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
             except LedgerUnavailable as error:
-                if not (is_lost or error.is_outcome_unknown):
+                if not mark_lost(pairs, error):
                     raise
-                is_lost = True  # whether it was committed is looked up, by the ids that its records would have
-                await asyncio.sleep(delay_s)
+                if delay_s is None:
+                    raise LedgerUnavailable(error.problem, is_outcome_unknown=True) from error
+                await asyncio.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
                 return
-        try:
-            await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, settles=True))
-        except LedgerUnavailable as error:
-            raise LedgerUnavailable(error.problem, is_outcome_unknown=True) from error
+
+    async def _read(self, make: Callable[[], Trips[T]]) -> T:
+        """Read, and again for as long as connections turn out to have died while nobody used them."""
+        deadline = time.monotonic() + READ_AGAIN_S_MAX
+        while True:
+            try:
+                return await self._ledger.run(make())
+            except LedgerUnavailable:
+                if time.monotonic() > deadline:
+                    raise
 
     # Moving entities.
 
@@ -182,11 +193,11 @@ class AsyncEngine:
 
     async def get(self, lifecycle: type[Lifecycle[C]], entity: str) -> Entity[C]:
         """As `Engine.get`."""
-        return await self._ledger.run(fetch_entity(self._core.kind(lifecycle), entity, self._core.charts))
+        return await self._read(lambda: fetch_entity(self._core.kind(lifecycle), entity, self._core.charts))
 
     async def get_many(self, lifecycle: type[Lifecycle[C]], entities: Sequence[str]) -> dict[str, Entity[C]]:
         """As `Engine.get_many`."""
-        return await self._ledger.run(fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
+        return await self._read(lambda: fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
 
     async def why(self, lifecycle: type[Lifecycle[Any]], entity: str, event: EventMarker) -> Explanation:
         """As `Engine.why`."""
@@ -196,7 +207,7 @@ class AsyncEngine:
         """As `Engine.history`."""
         following: FetchHistory | None = self._core.recording(lifecycle, entity)
         while following is not None:
-            page, following = await self._ledger.run(self._core.history_page(following))
+            page, following = await self._read(partial(self._core.history_page, following))
             for each in page:
                 yield each
 
@@ -211,7 +222,7 @@ class AsyncEngine:
         """As `Engine.list`."""
         following: ListEntities | None = self._core.listing(lifecycle, version, state, unmoved_since)
         while following is not None:
-            page, following = await self._ledger.run(self._core.list_page(following))
+            page, following = await self._read(partial(self._core.list_page, following))
             for each in page:
                 yield each
 
@@ -219,10 +230,10 @@ class AsyncEngine:
         """As `Engine.stuck`."""
         following: FetchStuck | None = self._core.overdue(lifecycle)
         while following is not None:
-            page, following = await self._ledger.run(self._core.stuck_page(following))
+            page, following = await self._read(partial(self._core.stuck_page, following))
             for each in page:
                 yield each
 
     async def census(self, lifecycle: type[Lifecycle[Any]]) -> dict[str, int]:
         """As `Engine.census`."""
-        return by_state(await self._ledger.run(count_census(self._core.kind(lifecycle))))
+        return by_state(await self._read(lambda: count_census(self._core.kind(lifecycle))))

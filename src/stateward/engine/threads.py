@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
 from stateward.engine.core import (
+    READ_AGAIN_S_MAX,
     SETTLE_DELAYS_S,
     Answer,
     Authorize,
@@ -20,6 +22,7 @@ from stateward.engine.core import (
     answer_of,
     applied_of,
     by_state,
+    mark_lost,
     outcome_of,
 )
 from stateward.engine.joined import JoinedEngine
@@ -27,7 +30,7 @@ from stateward.errors import LedgerUnavailable, Refusal, StatewardError, Unjoina
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
 from stateward.ledger.committing import BATCH_MAX, Committer
-from stateward.ledger.contract import FetchHistory, FetchStuck, Ledger, ListEntities
+from stateward.ledger.contract import FetchHistory, FetchStuck, Ledger, ListEntities, Trips
 from stateward.ledger.joining import driver_connection
 from stateward.ledger.pairs import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
@@ -36,6 +39,7 @@ from stateward.ledger.results import Source
 __all__ = ["Engine"]
 
 C = TypeVar("C", bound=ContextMarker)
+T = TypeVar("T")
 
 
 class Engine:
@@ -67,7 +71,7 @@ class Engine:
         """
         self._core = EngineCore(lifecycles, clock, authorize)
         self._ledger: Ledger = open_ledger(ledger)
-        self._ledger.run(register_lifecycles(self._core.charts))
+        self._read(lambda: register_lifecycles(self._core.charts))
         self._committer = Committer(self._commit)
 
     def __enter__(self) -> Self:
@@ -83,21 +87,27 @@ class Engine:
         self._ledger.close()
 
     def _commit(self, pairs: Sequence[Pair]) -> None:
-        is_lost = False
-        for delay_s in SETTLE_DELAYS_S:
+        for delay_s in (*SETTLE_DELAYS_S, None):
             try:
-                self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, settles=is_lost))
+                self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
             except LedgerUnavailable as error:
-                if not (is_lost or error.is_outcome_unknown):
+                if not mark_lost(pairs, error):
                     raise
-                is_lost = True  # whether it was committed is looked up, by the ids that its records would have
-                time.sleep(delay_s)
+                if delay_s is None:
+                    raise LedgerUnavailable(error.problem, is_outcome_unknown=True) from error
+                time.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
                 return
-        try:
-            self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, settles=True))
-        except LedgerUnavailable as error:
-            raise LedgerUnavailable(error.problem, is_outcome_unknown=True) from error
+
+    def _read(self, make: Callable[[], Trips[T]]) -> T:
+        """Read, and again for as long as connections turn out to have died while nobody used them."""
+        deadline = time.monotonic() + READ_AGAIN_S_MAX
+        while True:
+            try:
+                return self._ledger.run(make())
+            except LedgerUnavailable:
+                if time.monotonic() > deadline:
+                    raise
 
     # Moving entities.
 
@@ -256,11 +266,11 @@ class Engine:
         Raises:
             UnknownEntity: there is no such entity.
         """
-        return self._ledger.run(fetch_entity(self._core.kind(lifecycle), entity, self._core.charts))
+        return self._read(lambda: fetch_entity(self._core.kind(lifecycle), entity, self._core.charts))
 
     def get_many(self, lifecycle: type[Lifecycle[C]], entities: Sequence[str]) -> dict[str, Entity[C]]:
         """Several entities by id; those that do not exist are left out."""
-        return self._ledger.run(fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
+        return self._read(lambda: fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
 
     def why(self, lifecycle: type[Lifecycle[Any]], entity: str, event: EventMarker) -> Explanation:
         """What an event would do to an entity now, and why.
@@ -274,7 +284,7 @@ class Engine:
         """Everything that happened to an entity, refused attempts included, in order; read in pages."""
         following: FetchHistory | None = self._core.recording(lifecycle, entity)
         while following is not None:
-            page, following = self._ledger.run(self._core.history_page(following))
+            page, following = self._read(partial(self._core.history_page, following))
             yield from page
 
     def list(
@@ -295,16 +305,16 @@ class Engine:
         """
         following: ListEntities | None = self._core.listing(lifecycle, version, state, unmoved_since)
         while following is not None:
-            page, following = self._ledger.run(self._core.list_page(following))
+            page, following = self._read(partial(self._core.list_page, following))
             yield from page
 
     def stuck(self, lifecycle: type[Lifecycle[C]]) -> Iterator[Entity[C]]:
         """Entities past an active state's SLA, the longest overdue first; read in pages."""
         following: FetchStuck | None = self._core.overdue(lifecycle)
         while following is not None:
-            page, following = self._ledger.run(self._core.stuck_page(following))
+            page, following = self._read(partial(self._core.stuck_page, following))
             yield from page
 
     def census(self, lifecycle: type[Lifecycle[Any]]) -> dict[str, int]:
         """How many entities are in each configuration now, in all versions together."""
-        return by_state(self._ledger.run(count_census(self._core.kind(lifecycle))))
+        return by_state(self._read(lambda: count_census(self._core.kind(lifecycle))))

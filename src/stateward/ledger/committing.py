@@ -191,7 +191,7 @@ def retry_delays(pairs: Sequence[Pair]) -> Iterator[float]:
             for pair in pairs:
                 if not pair.is_settled:
                     problem = f"{pair.kind} {pair.entity} was held or moved by others for {HELD_S_MAX:g} s"
-                    pair.error = LedgerUnavailable(problem, record=pair.record)
+                    pair.error = LedgerUnavailable(problem, record=pair.record, is_outcome_unknown=pair.is_lost)
             return
         yield random.uniform(delay_s / 2, delay_s)
         delay_s = min(delay_s * 2, 0.1)

@@ -52,6 +52,8 @@ class Pair(msgspec.Struct, kw_only=True, eq=False):
     cause: str | None = None
     traceparent: str | None = None
     tracestate: str | None = None
+    is_lost: bool = False
+    """Whether a reply to a commit of it was lost, so that it may be committed already, or may be yet."""
     answer: Answer | None = None
     error: StatewardError | None = None
 

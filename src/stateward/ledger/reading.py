@@ -46,7 +46,7 @@ def register_lifecycles(charts: Charts) -> Trips[None]:
     Raises:
         DefinitionError: a version was registered with another digest.
     """
-    given = list(charts.values())
+    given = [charts[key] for key in sorted(charts)]  # in one order, so that two engines never wait for each other
     operations = tuple(RegisterLifecycle(chart.kind, chart.version, chart.digest) for chart in given)
     pages = yield Trip(operations, begins=True, commits=True)
     for chart, [(digest,)] in zip(given, pages, strict=True):

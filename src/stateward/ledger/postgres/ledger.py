@@ -178,7 +178,7 @@ def run_trip(cursor: psycopg.Cursor[Any], trip: Trip) -> list[Page]:
     pages: list[Page] = []
     for operation in trip.operations:
         for statement in statements_of(operation):
-            cursor.execute(statement.sql.encode(), statement.parameters)
+            cursor.execute(statement.sql.encode(), statement.parameters, prepare=statement.prepare)
             if statement.page is not None:
                 pages.append(statement.page(cursor.fetchall()))
     return pages
@@ -234,7 +234,9 @@ class AsyncPostgresLedger:
                     pages: list[Page] = []
                     for operation in trip.operations:
                         for statement in statements_of(operation):
-                            await cursor.execute(statement.sql.encode(), statement.parameters)
+                            await cursor.execute(
+                                statement.sql.encode(), statement.parameters, prepare=statement.prepare
+                            )
                             if statement.page is not None:
                                 pages.append(statement.page(await cursor.fetchall()))
                     if trip.commits:

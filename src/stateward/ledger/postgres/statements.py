@@ -35,6 +35,8 @@ class Statement(NamedTuple):
     sql: str
     parameters: Any
     page: Callable[[list[Any]], Page] | None
+    prepare: bool | None = None
+    """False: plan it for its parameters each time. A batch's plan, made once while tables were small, is a bad one."""
 
 
 def statements_of(operation: Any) -> list[Statement]:
@@ -45,7 +47,7 @@ def statements_of(operation: Any) -> list[Statement]:
 def _load_pairs(operation: LoadPairs) -> list[Statement]:
     if len(operation.pairs) == 1:
         return [Statement(_QUERIES["load_pair"], operation.pairs[0], _pairs)]
-    return [Statement(_QUERIES["load_pairs"], _columns(operation.pairs, 3), _pairs)]
+    return [Statement(_QUERIES["load_pairs"], _columns(operation.pairs, 3), _pairs, prepare=False)]
 
 
 def _pairs(rows: list[Any]) -> Page:
@@ -60,7 +62,7 @@ def _pairs(rows: list[Any]) -> Page:
 
 def _create_entities(operation: CreateEntities) -> list[Statement]:
     columns = _columns(operation.entities, _ENTITY)
-    return [Statement(_QUERIES["create_entities"], columns, list)]
+    return [Statement(_QUERIES["create_entities"], columns, list, prepare=False)]
 
 
 def _commit_moves(operation: CommitMoves) -> list[Statement]:
@@ -88,7 +90,7 @@ def _commit_moves(operation: CommitMoves) -> list[Statement]:
         fields = names.split()
         for name, column in zip(fields, _columns(rows, len(fields)), strict=True):
             parameters[f"{prefix}_{name}"] = column
-    return [Statement(_QUERIES["commit_moves"], parameters, list)]
+    return [Statement(_QUERIES["commit_moves"], parameters, list, prepare=False)]
 
 
 def _find_records(operation: FindRecords) -> list[Statement]:

@@ -23,10 +23,10 @@ CREATE TABLE entity (
     history jsonb NOT NULL,
     context jsonb NOT NULL,
     revision bigint NOT NULL CHECK (revision > 0),
-    created_at timestamptz NOT NULL,
-    updated_at timestamptz NOT NULL,
+    created_at timestamptz NOT NULL CHECK (isfinite(created_at)),
+    updated_at timestamptz NOT NULL CHECK (isfinite(updated_at)),
     entered jsonb NOT NULL,
-    due_by timestamptz,
+    due_by timestamptz CHECK (isfinite(due_by)),
     parent_kind text,
     parent_id text,
     traceparent text,
@@ -50,8 +50,8 @@ CREATE TABLE record (
     actor_kind text NOT NULL,
     actor_id text NOT NULL,
     key text,
-    occurred_at timestamptz NOT NULL,
-    recorded_at timestamptz NOT NULL,
+    occurred_at timestamptz NOT NULL CHECK (isfinite(occurred_at)),
+    recorded_at timestamptz NOT NULL CHECK (isfinite(recorded_at)),
     cause text,
     source text NOT NULL CHECK (source IN ('call', 'effect', 'timer', 'reconcile', 'import', 'repair')),
     outcome text NOT NULL CHECK (outcome IN ('applied', 'already_done', 'rejected_invalid', 'rejected_auth')),
@@ -110,7 +110,7 @@ CREATE TABLE receipt (
     revision bigint NOT NULL CHECK (revision > 0),
     state_to text NOT NULL,
     version integer NOT NULL,
-    created_at timestamptz NOT NULL,
+    created_at timestamptz NOT NULL CHECK (isfinite(created_at)),
     PRIMARY KEY (kind, entity, key)
 );
 
@@ -124,7 +124,7 @@ CREATE TABLE outbox (
     payload jsonb NOT NULL,
     record uuid NOT NULL,
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-    next_attempt timestamptz,
+    next_attempt timestamptz CHECK (isfinite(next_attempt)),
     last_error text,
     traceparent text,
     PRIMARY KEY (part, kind, entity, revision, n)
@@ -136,7 +136,7 @@ CREATE TABLE timer (
     name text COLLATE "C" NOT NULL CHECK (name <> ''),
     revision bigint NOT NULL CHECK (revision > 0),
     part smallint NOT NULL CHECK (part BETWEEN 0 AND 63),
-    due_at timestamptz NOT NULL,
+    due_at timestamptz NOT NULL CHECK (isfinite(due_at)),
     record uuid NOT NULL,
     traceparent text,
     PRIMARY KEY (kind, entity, name, revision)
