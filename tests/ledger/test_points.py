@@ -274,9 +274,9 @@ def test_a_write_compares_the_revision_that_was_read(
 ) -> None:
     """Another moves c1 between read and write. Taken out of both, lock and update: a move is lost, a revision double.
 
-    It closes, which has no effects: the outbox's primary key would notice a second revision too. Out of one of them
-    alone nothing was seen to fail: what the lock lets through is locked at its revision by then, and what it does not
-    is compared by the update.
+    It closes, which has no effects: the outbox's primary key would notice a second revision too. Taking it out of one
+    of them alone was not tried; by reading, nothing fails then: what the lock lets through is locked at its revision
+    by then, and what it does not is compared by the update.
     """
     if not is_held:
         take_out(monkeypatch, query, *(COMPARED_BATCH if query == "commit_moves" else COMPARED_ONE))
