@@ -33,7 +33,12 @@ WRONG: dict[str, tuple[str, int, str, str]] = {
         "target='b', which is no",
     ),
     "unknown initial": ('<state id="a" initial="b"><state id="c"/></state>', 2, "state", "initial='b', which is no"),
-    "initial outside": ('<state id="a" initial="b"><state id="c"/></state>\n<state id="b"/>', 2, "", "not inside a"),
+    "initial outside": (
+        '<state id="a" initial="b"><state id="c"/></state>\n<state id="b"/>',
+        2,
+        "state",
+        "not inside a",
+    ),
     "two ids": ('<state id="a"/>\n<final id="a"/>', 3, "final", "has the id a, as <state> on line 2"),
     "empty id": ('<state id=" "/>', 2, "state", "has an empty id"),
     "two data ids": (
@@ -79,7 +84,7 @@ WRONG: dict[str, tuple[str, int, str, str]] = {
     "targets in one region": (
         '<state id="a"><transition event="e" target="b c"/></state><state id="b"/><state id="c"/>',
         2,
-        "",
+        "transition",
         "not in different regions",
     ),
     "two of one": (

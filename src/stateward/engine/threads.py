@@ -26,7 +26,8 @@ from stateward.engine.core import (
     outcome_of,
 )
 from stateward.engine.joined import JoinedEngine
-from stateward.errors import LedgerUnavailable, Refusal, StatewardError, Unjoinable
+from stateward.engine.sender import Sender
+from stateward.errors import LedgerUnavailable, StatewardError, Unjoinable
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
 from stateward.ledger.committing import BATCH_MAX, Committer
@@ -42,7 +43,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class Engine:
+class Engine(Sender):
     """Lifecycles on a ledger: entities are created, events sent to them, and nothing that happens is lost.
 
     It may be used by any number of threads: what they send while a commit is in flight is committed together next.
@@ -86,6 +87,9 @@ class Engine:
         """Close the ledger. Twice is safe."""
         self._ledger.close()
 
+    def _settle(self, pairs: Sequence[Pair]) -> None:
+        self._committer.submit(pairs)
+
     def _commit(self, pairs: Sequence[Pair]) -> None:
         for delay_s in (*SETTLE_DELAYS_S, None):
             try:
@@ -110,101 +114,6 @@ class Engine:
                     raise
 
     # Moving entities.
-
-    def create(
-        self,
-        lifecycle: type[Lifecycle[C]],
-        entity: str,
-        context: C,
-        *,
-        actor: Actor | str,
-        key: str | None = None,
-        occurred_at: datetime | None = None,
-        source: Source = "call",
-    ) -> Applied[C]:
-        """Start an entity under this version of the lifecycle; its start is its first record.
-
-        Args:
-            lifecycle: the lifecycle.
-            entity: its id, unique among the entities of its kind.
-            context: its first data.
-            actor: who does it.
-            key: an idempotency key: the same again gives back the first answer.
-            occurred_at: when it happened, if that was not now.
-            source: where it comes from.
-
-        Raises:
-            Conflict: the id is taken, or the key was used for another.
-            Refused: the actor may not.
-            ActionFailed: an entry handler of the start raised.
-            Unkeepable: the id, the context, the key or the actor can't be kept.
-            LedgerUnavailable: the ledger is away; nothing was kept, or `is_outcome_unknown`.
-        """
-        pair = self._core.creation(
-            lifecycle, entity, context, actor=actor, key=key, occurred_at=occurred_at, source=source
-        )
-        self._committer.submit((pair,))
-        return applied_of(answer_of(pair))
-
-    def send(
-        self,
-        lifecycle: type[Lifecycle[C]],
-        entity: str,
-        event: EventMarker,
-        *,
-        actor: Actor | str,
-        key: str | None = None,
-        expected_revision: int | None = None,
-        occurred_at: datetime | None = None,
-        source: Source = "call",
-    ) -> Applied[C]:
-        """Apply an event to an entity; raises `Refused`, and else is as `attempt`."""
-        return applied_of(
-            self.attempt(
-                lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
-                occurred_at=occurred_at, source=source,
-            )
-        )  # fmt: skip
-
-    def attempt(
-        self,
-        lifecycle: type[Lifecycle[C]],
-        entity: str,
-        event: EventMarker,
-        *,
-        actor: Actor | str,
-        key: str | None = None,
-        expected_revision: int | None = None,
-        occurred_at: datetime | None = None,
-        source: Source = "call",
-    ) -> Applied[C] | Refusal:
-        """Apply an event to an entity, or record that it was refused, and say why by value.
-
-        Args:
-            lifecycle: the lifecycle, in any version; the entity stays on its own.
-            entity: the id.
-            event: what happened.
-            actor: who sends it.
-            key: an idempotency key: the same again gives back the first answer, and applies nothing.
-            expected_revision: refuse if the entity is not at this revision.
-            occurred_at: when it happened, if that was not now.
-            source: where it comes from.
-
-        Raises:
-            UnknownEntity: there is no such entity.
-            Conflict: the key was used for another event or payload.
-            ActionFailed: a guard or an action raised; nothing was kept.
-            Unkeepable: the id, the event, the key or the actor can't be kept.
-            VersionUnknown: the entity is on a version that this engine was not given.
-            LedgerUnavailable: the ledger is away; nothing was kept, or `is_outcome_unknown`.
-            LedgerCorrupt: the entity's row can't be read.
-        """
-        pair = self._core.sending(
-            lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
-            occurred_at=occurred_at, source=source,
-        )  # fmt: skip
-        self._committer.submit((pair,))
-        return answer_of(pair)
 
     def send_many(self, sendings: Sequence[Sending], *, source: Source = "call") -> list[Answer]:
         """Send events in batches; the answers come in the order of the events.

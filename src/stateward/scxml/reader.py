@@ -308,9 +308,17 @@ class _Reader:
 
     def _of_definition(self, error: DefinitionError) -> DocumentInvalid:
         """A rule of charts that the document breaks, with the line of the state or transition that does."""
-        line = error.origin.rpartition(":")[2]
+        number = error.origin.rpartition(":")[2]
+        line = int(number) if number.isdecimal() else 0
         problem = f"{error.subject} {error.problem}"
-        return DocumentInvalid(problem, document=self._document, line=int(line) if line.isdecimal() else 0)
+        element = next((each.tag for each in self._root.walk() if each.line == line and self._is(each, error)), "")
+        return DocumentInvalid(problem, document=self._document, line=line, element=element)
+
+    def _is(self, element: Element, error: DefinitionError) -> bool:
+        """Whether an error is about this state or transition."""
+        if element.tag == "transition":
+            return " ".join((element.get("event") or "always").split()) == error.subject
+        return element in self._names and self._paths[self._names[element]] == error.subject
 
 
 def _kind_of(element: Element) -> StateKind:
