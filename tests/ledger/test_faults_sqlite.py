@@ -103,7 +103,7 @@ def test_two_processes_that_send_the_same_apply_each_once(path: Path) -> None:
 
 def limit(ledger: SqliteLedger, pages_more: int | None) -> None:
     """Let the file grow by so many pages at most; the one connection that the ledger keeps says so."""
-    assert ledger._idle.qsize() == 1
+    assert len(ledger._idle) == 1
     with ledger.connection() as connection:
         [count] = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {2**30 if pages_more is None else count + pages_more}")

@@ -95,6 +95,7 @@ class EngineCore:
             if before != chart:
                 problem = f"version {chart.version} is given twice, with different digests"
                 raise DefinitionError(problem, lifecycle=chart.kind)
+        self._kinds = {kind for kind, _ in self.charts}
         self._clock = clock
         self._authorize = authorize
         self._ids = RecordIds(lambda: self.now() // 1000)
@@ -105,11 +106,11 @@ class EngineCore:
 
     def kind(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> str:
         """The kind of a lifecycle that this engine serves, in whichever version."""
-        chart: Chart[Any] = lifecycle if isinstance(lifecycle, Chart) else chart_of(lifecycle)
-        if not any(kind == chart.kind for kind, _ in self.charts):
+        kind: str = lifecycle.kind if isinstance(lifecycle, Chart) else chart_of(lifecycle).kind
+        if kind not in self._kinds:
             problem = "is not among the lifecycles of this engine"
-            raise DefinitionError(problem, lifecycle=chart.kind)
-        return chart.kind
+            raise DefinitionError(problem, lifecycle=kind)
+        return kind
 
     def creation(
         self,

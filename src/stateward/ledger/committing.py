@@ -35,7 +35,8 @@ class _Waiter:
         self.pairs = pairs
         self.batch: list[_Waiter] | None = None
         """What this thread is to commit, its own pairs among them, once it is its turn."""
-        self.wake = Event()
+        self.wake: Event | None = None
+        """None: its turn came at once, and nobody need wake it."""
 
 
 class Committer:
@@ -58,6 +59,8 @@ class Committer:
         they are committed, and the interrupt goes on.
         """
         self._submit(pairs)
+        if all(pair.is_settled for pair in pairs):
+            return
         for delay_s in retry_delays(pairs):
             time.sleep(delay_s)
             self._submit([pair for pair in pairs if not pair.is_settled])
@@ -69,12 +72,13 @@ class Committer:
                 while self._is_busy and self._waiting and self._waiting + len(pairs) > QUEUE_MAX:
                     self._has_room.wait()
                 if self._is_busy:
+                    waiter.wake = Event()
                     self._queue.append(waiter)
                     self._waiting += len(pairs)
                 else:
                     waiter.batch = [waiter]
                     self._is_busy = True
-            if waiter.batch is None:
+            if waiter.wake is not None:
                 waiter.wake.wait()
         except BaseException:
             if not self._take_back(waiter) and waiter.batch is not None:
@@ -106,7 +110,8 @@ class Committer:
         finally:
             self._hand_on()
             for waiter in batch:
-                waiter.wake.set()
+                if waiter.wake is not None:
+                    waiter.wake.set()
 
     def _hand_on(self) -> None:
         with self._lock:
@@ -115,11 +120,13 @@ class Committer:
             while self._queue and (not batch or count + len(self._queue[0].pairs) <= BATCH_MAX):
                 batch.append(self._queue.popleft())
                 count += len(batch[-1].pairs)
-            self._waiting -= count
             self._is_busy = bool(batch)
-            self._has_room.notify_all()
+            if count:
+                self._waiting -= count
+                self._has_room.notify_all()
         if batch:
             batch[0].batch = batch
+            assert batch[0].wake is not None
             batch[0].wake.set()
 
 

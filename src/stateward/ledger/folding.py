@@ -48,6 +48,7 @@ class Fold:
         self._chart: Chart[Any] | None = None
         self._snapshot: Snapshot[Any] | None = None
         self._revision = row.revision if row is not None else 0
+        self._part = row.part if row is not None else -1
         self._entered: dict[str, int] = {}
         self.is_new = False
         self.has_moved = False
@@ -74,6 +75,7 @@ class Fold:
         """Work out what a pair comes to."""
         if not self.kind:
             self.kind, self.entity = pair.kind, pair.entity
+            self._part = part_of(pair.kind, pair.entity)
         try:
             answer: Answer | StatewardError = self._answer(pair)
         except StatewardError as error:
@@ -176,10 +178,10 @@ class Fold:
 
     def _apply(self, pair: Pair, step: Step[Any], *, state_from: str | None) -> Answer:
         """Take over what a step says: rows for its effects and timers, and the entity as it is from now on."""
-        revision, part = self._revision + 1, part_of(pair.kind, pair.entity)
+        revision = self._revision + 1
         effects = [
             OutboxRow(
-                part, pair.kind, pair.entity, revision, n, wire_name(type(effect)),
+                self._part, pair.kind, pair.entity, revision, n, wire_name(type(effect)),
                 encode(f"the effect {wire_name(type(effect))}", effect), pair.record, traceparent=pair.traceparent,
             )
             for n, effect in enumerate(step.effects)
@@ -201,9 +203,8 @@ class Fold:
 
     def _set_timer(self, pair: Pair, name: str, delay: timedelta) -> None:
         due_at = self._now + delay // timedelta(microseconds=1)
-        part = part_of(pair.kind, pair.entity)
         self.timers[name] = TimerRow(
-            pair.kind, pair.entity, name, self._revision + 1, part, due_at, pair.record, pair.traceparent
+            pair.kind, pair.entity, name, self._revision + 1, self._part, due_at, pair.record, pair.traceparent
         )
 
     def _move(self, pair: Pair, snapshot: Snapshot[Any], *, state_from: str | None, context: str | None = None) -> None:
@@ -283,21 +284,12 @@ class Fold:
         snapshot, chart = self._snapshot, self._chart
         assert snapshot is not None
         assert chart is not None
-        before = self._row
+        created_at = self._row.created_at if self._row is not None else self._now
         return EntityRow(
-            kind=self.kind,
-            id=self.entity,
-            part=before.part if before is not None else part_of(self.kind, self.entity),
-            version=chart.version,
-            state=snapshot.state,
-            history=_history_text(snapshot),
-            context=self._context_text,
-            revision=self._revision,
-            created_at=before.created_at if before is not None else self._now,
-            updated_at=self._now,
-            entered=json_text(self._entered),
-            due_by=_due_by(chart, self._entered),
-        )
+            self.kind, self.entity, self._part, chart.version, snapshot.state, _history_text(snapshot),
+            self._context_text, self._revision, created_at, self._now, json_text(self._entered),
+            _due_by(chart, self._entered),
+        )  # fmt: skip
 
     def move(self) -> EntityMove:
         """The entity's new row, and the revision that was read."""

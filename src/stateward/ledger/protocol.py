@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from stateward.errors import (
     Conflict,
@@ -35,6 +35,8 @@ from stateward.ledger.results import Applied
 from stateward.ledger.rows import EntityRow, RecordRow
 
 __all__ = ["commit_pairs"]
+
+T = TypeVar("T")
 
 ROUNDS_MAX = 3
 """How often the pairs that missed go round within one commit; then they are their sender's to bring again."""
@@ -181,15 +183,21 @@ def _write(folds: list[Fold], *, holds_lock: bool) -> Trips[None]:
 
 
 def _moves(folds: Sequence[Fold], created: tuple[EntityRow, ...], done: set[tuple[str, str]]) -> CommitMoves:
-    all_of = chain.from_iterable
     return CommitMoves(
         moves=tuple(sorted([fold.move() for fold in folds if fold.has_moved and not fold.is_new])),
         created=tuple([row for row in created if (row.kind, row.id) in done]),
-        records=tuple(all_of([fold.records for fold in folds])),
-        attempts=tuple(all_of([fold.attempts for fold in folds])),
-        receipts=tuple(all_of([fold.new_receipts for fold in folds])),
-        outbox=tuple(all_of([fold.outbox for fold in folds])),
-        timers_set=tuple(all_of([fold.timers.values() for fold in folds])),
-        timers_cancelled=tuple([(fold.kind, fold.entity, name) for fold in folds for name in fold.cancelled]),
+        records=_all_of([fold.records for fold in folds]),
+        attempts=_all_of([fold.attempts for fold in folds]),
+        receipts=_all_of([fold.new_receipts for fold in folds]),
+        outbox=_all_of([fold.outbox for fold in folds]),
+        timers_set=_all_of([list(fold.timers.values()) for fold in folds if fold.timers]),
+        timers_cancelled=_all_of(
+            [[(fold.kind, fold.entity, name) for name in fold.cancelled] for fold in folds if fold.cancelled]
+        ),
         census=tuple([(fold.kind, fold.entity, moves) for fold in folds if (moves := fold.census())]),
     )
+
+
+def _all_of(lists: Sequence[list[T]]) -> tuple[T, ...]:
+    """The rows of all folds; one fold's, as they are: it is the usual case."""
+    return tuple(lists[0]) if len(lists) == 1 else tuple(chain.from_iterable(lists))

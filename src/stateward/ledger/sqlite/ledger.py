@@ -6,9 +6,9 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from queue import Empty, LifoQueue
+from threading import Lock
 from typing import Any, TypeVar
 
 from stateward.errors import LedgerUnavailable, Unjoinable
@@ -65,20 +65,21 @@ class SqliteLedger:
         self._path = str(path)
         self._timeout_s = timeout_s
         self._synchronous = synchronous
-        self._idle: LifoQueue[sqlite3.Connection] = LifoQueue()
+        # A stack: the connection that wrote last still has its pages in memory.
+        self._idle: list[sqlite3.Connection] = []
         self._is_closed = False
         self._is_memory = self._path == ":memory:"
+        self._memory_lock = Lock()
+        """Held by whoever uses the one connection of a database in memory."""
         if self._is_memory:
-            self._idle.put(self._connect())
+            self._idle.append(self._connect())
 
     def close(self) -> None:
         """Close all connections that are not in use. Twice is safe."""
         self._is_closed = True
-        while True:
-            try:
-                self._idle.get_nowait().close()
-            except Empty:
-                return
+        while self._idle:
+            with suppress(IndexError):  # another thread took the last one
+                self._idle.pop().close()
 
     @contextmanager
     def connection(self) -> Generator[sqlite3.Connection]:
@@ -87,22 +88,36 @@ class SqliteLedger:
         Raises:
             LedgerUnavailable: the file can't be opened, or the ledger is closed.
         """
-        if self._is_closed:
-            message = f"{self._path}: the ledger is closed"
-            raise LedgerUnavailable(message)
-        try:
-            connection = self._idle.get() if self._is_memory else self._idle.get_nowait()
-        except Empty:
-            connection = self._connect()
+        connection = self._take()
         try:
             yield connection
         finally:
+            self._give_back(connection)
+
+    def _take(self) -> sqlite3.Connection:
+        if self._is_memory:
+            self._memory_lock.acquire()
+        if self._is_closed:
+            if self._is_memory:
+                self._memory_lock.release()
+            message = f"{self._path}: the ledger is closed"
+            raise LedgerUnavailable(message)
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._connect()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        try:
             if connection.in_transaction:
                 connection.rollback()
-            if self._is_closed and not self._is_memory:
+            if self._is_closed:
                 connection.close()
             else:
-                self._idle.put(connection)
+                self._idle.append(connection)
+        finally:
+            if self._is_memory:
+                self._memory_lock.release()
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -145,11 +160,13 @@ class SqliteLedger:
 
     def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol; see `Ledger.run`."""
-        with self.connection() as connection:
-            try:
-                return drive(trips, lambda trip: self._make(connection, trip))
-            except sqlite3.OperationalError as error:
-                raise self._unavailable(error) from error
+        connection = self._take()
+        try:
+            return drive(trips, lambda trip: self._make(connection, trip))
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+        finally:
+            self._give_back(connection)
 
     def join(self, connection: Any, trips: Trips[T]) -> T:
         """Drive a piece of protocol within the transaction that is open on a caller's connection.
