@@ -6,6 +6,8 @@ Times are those of the clock on the wall: a flush to disk is part of them.
 from __future__ import annotations
 
 from bench.ledger import rates
+from bench.ledger.costs_postgres import measure_costs_on_postgres
+from bench.ledger.costs_sqlite import measure_costs_on_sqlite
 from bench.ledger.databases import open_server
 from bench.measure import Effort
 from bench.report import Report
@@ -24,5 +26,7 @@ def measure(effort: Effort) -> Report:
     with open_server() as server:
         add(rates.measure_postgres(server, effort))
         add(rates.measure_slow_flushes(server, effort))
+        add(measure_costs_on_postgres(server, effort))
     add(rates.measure_sqlite(effort))
+    add(measure_costs_on_sqlite(effort))
     return whole
