@@ -9,6 +9,9 @@ from bench.ledger import rates
 from bench.ledger.costs_postgres import measure_costs_on_postgres
 from bench.ledger.costs_sqlite import measure_costs_on_sqlite
 from bench.ledger.databases import open_server
+from bench.ledger.hot import measure_hot_on_postgres, measure_hot_on_sqlite
+from bench.ledger.plans import measure_plans
+from bench.ledger.wal import measure_wal
 from bench.measure import Effort
 from bench.report import Report
 
@@ -27,6 +30,10 @@ def measure(effort: Effort) -> Report:
         add(rates.measure_postgres(server, effort))
         add(rates.measure_slow_flushes(server, effort))
         add(measure_costs_on_postgres(server, effort))
+        add(measure_plans(server, effort))
+        add(measure_hot_on_postgres(server, effort))
     add(rates.measure_sqlite(effort))
     add(measure_costs_on_sqlite(effort))
+    add(measure_hot_on_sqlite(effort))
+    add(measure_wal(effort))
     return whole

@@ -106,7 +106,9 @@ def _by_table(floor: _Cost, ours: _Cost) -> Table:
     rows = [(name, *(f"{column.get(name, 0):,.0f}" for column in columns)) for name in names]
     rows.append(("all", *(f"{sum(column.values()):,.0f}" for column in columns)))
     head = ("", "by hand, table", "by hand, indices", "ours, table", "ours, indices")
-    note = "Bytes per transition; by hand in seven trips, ours by one sender. Updates leave old rows to the vacuum."
+    note = (
+        "Bytes per transition, in seven trips and by one sender. Old rows of an entity are pruned within their pages."
+    )
     return Table("Where the bytes go on PostgreSQL", head, rows, note)
 
 
