@@ -16,6 +16,9 @@ from bench.report import Report
 __all__ = ["measure_postgres", "measure_slow_flushes", "measure_sqlite"]
 
 _ENTITIES = 100_000
+_EVENTS = (500, 1000, 2000)
+"""Of a run, for one sender, for a few and for many or batches. What disturbs a shared machine lasts for seconds: many
+short runs, each beside one of its floor, are worth more than a few long ones."""
 _ONE, _EIGHT, _MANY = "pgbench, 1 client", "pgbench, 8 clients", "pgbench, 32 clients"
 _LOOP = "a loop by hand"
 _POSTGRES_NOTE = (
@@ -26,23 +29,20 @@ _POSTGRES_NOTE = (
 
 def measure_postgres(server: Server, effort: Effort) -> Report:
     """All ways on PostgreSQL, as it comes."""
-    rates = _on_postgres(server, effort, _rounds(effort), is_whole=True)
+    rates = _on_postgres(server, effort, is_whole=True)
     return Report([rates.table("Transitions on PostgreSQL", _POSTGRES_NOTE)], rates.budgets("PostgreSQL"))
 
 
 def measure_slow_flushes(server: Server, effort: Effort) -> Report:
     """The main ways where a flush takes a millisecond longer: as on a slow disk, or one that is elsewhere."""
+    rounds = max(1, (effort.rounds + 1) // 2)
     with server.settings(commit_delay="1000", commit_siblings="0"):
-        rates = _on_postgres(server, effort, max(1, effort.rounds // 3), is_whole=False)
+        rates = _on_postgres(server, Effort(rounds, effort.scale / 2), is_whole=False)
     note = "As on a slow disk: `commit_delay = 1000`, `commit_siblings = 0`, so that it holds for one client too."
     return Report([rates.table("Transitions on PostgreSQL, a flush taking a millisecond longer", note)])
 
 
-def _rounds(effort: Effort) -> int:
-    return max(1, (effort.rounds + 1) // 2)
-
-
-def _on_postgres(server: Server, effort: Effort, rounds: int, *, is_whole: bool) -> Rates:
+def _on_postgres(server: Server, effort: Effort, *, is_whole: bool) -> Rates:
     address = server.database("rates" if is_whole else "slow_flushes")
     with (
         closing(FloorTables(address, max(1000, effort.times(_ENTITIES)))) as tables,
@@ -50,16 +50,16 @@ def _on_postgres(server: Server, effort: Effort, rounds: int, *, is_whole: bool)
         closing(PsycopgLoops(tables)) as loops,
     ):
         pgbench = Pgbench(tables, server.folder)
-        few, some, many = (_batches(effort.times(number)) for number in (1000, 2000, 4000))
+        few, some, many = (effort.times(number) for number in _EVENTS)
         floors = {_ONE: pgbench.clients(1, few), _EIGHT: pgbench.clients(8, some), _MANY: pgbench.clients(32, many)}
         contestants = [
             Contestant("one sender", ours.threads(1, few), _ONE, 0.8),
             Contestant("32 threads", ours.threads(32, many), _MANY),
             Contestant("32 tasks", ours.tasks(32, many), _MANY, 1.4),
-            Contestant("send_many of 100", ours.batches(many), _ONE, 4.0),
+            Contestant("send_many of 100", ours.batches(_batches(many)), _ONE, 4.0),
             Contestant("psycopg by hand, seven trips", loops.seven_trips(few), _ONE),
             Contestant("psycopg by hand, two trips", loops.two_trips(few), _ONE),
-            Contestant("psycopg by hand, batches of 100", loops.batches(many, BATCH), _ONE),
+            Contestant("psycopg by hand, batches of 100", loops.batches(_batches(many), BATCH), _ONE),
         ]
         if is_whole:
             contestants[1:1] = [
@@ -67,26 +67,26 @@ def _on_postgres(server: Server, effort: Effort, rounds: int, *, is_whole: bool)
                 Contestant("8 threads", ours.threads(8, some), _EIGHT),
                 Contestant("8 tasks", ours.tasks(8, some), _EIGHT),
             ]
-        return contest(floors, contestants, rounds)
+        return contest(floors, contestants, effort.rounds)
 
 
 def measure_sqlite(effort: Effort) -> Report:
     """All ways on SQLite."""
-    few, many = (_batches(effort.times(number)) for number in (1000, 3000))
+    few, some, many = (effort.times(number) for number in _EVENTS)
     with open_sqlite() as (path, connection), closing(Ours(f"sqlite:///{path}")) as ours:
         loops = SqliteLoops(connection)
         floors: dict[str, Run] = {_LOOP: loops.one_by_one(few)}
         contestants = [
             Contestant("one sender", ours.threads(1, few), _LOOP, 0.9),
             Contestant("one task", ours.tasks(1, few), _LOOP),
-            Contestant("8 threads", ours.threads(8, many), _LOOP),
-            Contestant("8 tasks", ours.tasks(8, many), _LOOP),
+            Contestant("8 threads", ours.threads(8, some), _LOOP),
+            Contestant("8 tasks", ours.tasks(8, some), _LOOP),
             Contestant("32 threads", ours.threads(32, many), _LOOP, 1.2),
             Contestant("32 tasks", ours.tasks(32, many), _LOOP, 1.5),
-            Contestant("send_many of 100", ours.batches(many), _LOOP, 2.5),
-            Contestant("batches of 100 by hand", loops.batches(many, BATCH), _LOOP),
+            Contestant("send_many of 100", ours.batches(_batches(many)), _LOOP, 2.5),
+            Contestant("batches of 100 by hand", loops.batches(_batches(many), BATCH), _LOOP),
         ]
-        rates = contest(floors, contestants, _rounds(effort))
+        rates = contest(floors, contestants, effort.rounds)
     note = "WAL, synchronous=FULL. The floor: sqlite3 in Python, a transaction of its own for each event."
     return Report([rates.table("Transitions on SQLite", note)], rates.budgets("SQLite"))
 
