@@ -171,7 +171,7 @@ class Proxy:
                 link.server.sendall(request)
                 continue
             held += request
-            if held.endswith(SYNC) or held.startswith(b"Q"):
+            if held.endswith((SYNC, SYNC + FLUSH)) or held.startswith(b"Q"):
                 self._late = (link, held)
                 self.has_cut.set()
                 shut(link.client)
@@ -199,6 +199,10 @@ class Proxy:
 
 SYNC = b"S\0\0\0\4"
 """How a request ends in the protocol, unless it is a simple one, which begins with Q."""
+
+
+FLUSH = b"H\0\0\0\4"
+"""What may come behind it, if several statements were sent together."""
 
 
 def received(each: socket.socket) -> Iterator[bytes]:

@@ -162,7 +162,6 @@ def test_full_tables_are_told_and_with_room_the_same_engine_goes_on(place_of: Ca
         engine.close()
 
 
-@pytest.mark.xfail(strict=True, reason="every error of the server within a statement is taken for a lost reply")
 @pytest.mark.parametrize("way", ["threads", "tasks"])
 def test_what_the_server_said_that_it_can_not_write_is_known_not_to_be_there(
     place_of: Callable[[str], Place], way: str

@@ -389,7 +389,9 @@ def test_a_creation_whose_commit_comes_late_is_told_as_unknown(
     proxy.arm("late", b"COMMIT")
     with pytest.raises(LedgerUnavailable) as caught:
         far_engine.create(CountLifecycle, "c9", Count(), actor="a:1", key=key)
-    assert proxy.has_cut.is_set()
+    assert proxy.has_cut.is_set(), (
+        repr(caught.value) + repr(caught.value.__cause__) + repr(caught.value.is_outcome_unknown)
+    )
     proxy.release()
     assert caught.value.record is not None
     check_created(far_engine, caught.value.record)

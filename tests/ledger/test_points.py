@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.errors import LockNotAvailable
 
 from stateward.engine import Engine, Sending
 from stateward.errors import LedgerUnavailable
@@ -287,19 +288,19 @@ def test_a_write_compares_the_revision_that_was_read(
     assert (engine.get(CountLifecycle, "c1").state == "odd") == is_held, "from where it can't close"
 
 
-# "What missed or was skipped goes round again with jitter, after three misses alone."
+# "What missed or was skipped goes round again with jitter, after three misses alone and waiting with lock_timeout."
 
 
 @POINT
 def test_what_missed_goes_round_again(
     engine: Engine, other: Engine, watched: Watched, monkeypatch: pytest.MonkeyPatch, is_held: bool
 ) -> None:
-    """c1 is moved by another before each of seven writes. Taken out, by giving no delays: it is never applied."""
+    """c1 is moved by another before each of three writes. Taken out, by giving no delays: it is never applied."""
     if not is_held:
         monkeypatch.setattr("stateward.ledger.committing.retry_delays", lambda *given: iter(()))
 
     def move(kind: type, nth: int) -> None:
-        if kind is CommitMoves and nth < 7:
+        if kind is CommitMoves and nth < 3:
             tick(other, nth)
 
     watched.before = move
@@ -307,10 +308,78 @@ def test_what_missed_goes_round_again(
     engine._committer.submit([pair])
     if is_held:
         assert isinstance(pair.answer, Applied)
-        assert pair.answer.revision == 9
-        assert ticks(check_engine(engine)["c1"]) == [*range(7), 100]
+        assert pair.answer.revision == 5
+        assert ticks(check_engine(engine)["c1"]) == [*range(3), 100]
     else:
         assert not pair.is_settled
+
+
+@POINT
+def test_after_three_misses_it_waits_and_nobody_comes_between(
+    engine: Engine,
+    *,
+    other: Engine,
+    watched: Watched,
+    admin: psycopg.Connection[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    is_held: bool,
+) -> None:
+    """Another moves c1 before every write, unless c1 is locked. Taken out, by locking nothing: it is never applied."""
+    monkeypatch.setattr("stateward.ledger.committing.HELD_S_MAX", 1.0)
+    if not is_held:
+        take_out(monkeypatch, "lock_entities", ("FOR NO KEY UPDATE", ""))
+    moved: list[int] = []
+
+    def move_unless_locked(kind: type, nth: int) -> None:
+        if kind is CommitMoves:
+            try:
+                admin.execute("SELECT FROM entity WHERE id = 'c1' FOR NO KEY UPDATE NOWAIT")
+            except LockNotAvailable:
+                return
+            tick(other, nth)
+            moved.append(nth)
+
+    watched.before = move_unless_locked
+    if is_held:
+        assert tick(engine, 100).revision == 5
+        assert moved == [0, 1, 2]
+        assert ticks(check_engine(engine)["c1"]) == [0, 1, 2, 100]
+    else:
+        with pytest.raises(LedgerUnavailable, match="held or moved by others"):
+            tick(engine, 100)
+
+
+@POINT
+def test_after_three_misses_whoever_holds_it_is_waited_for(
+    engine: Engine, admin: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, is_held: bool
+) -> None:
+    """Another holds c1, and lets go once it is waited for. Taken out, by skipping it: nobody ever waits."""
+    monkeypatch.setattr("stateward.ledger.committing.HELD_S_MAX", 30.0 if is_held else 0.5)
+    monkeypatch.setattr("stateward.ledger.postgres.ledger._SETTINGS", b"SET lock_timeout = '20s'")
+    if not is_held:
+        take_out(monkeypatch, "lock_entities", ("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED"))
+    answers: list[Applied[Count] | LedgerUnavailable] = []
+
+    def send() -> None:
+        try:
+            answers.append(tick(engine, 1))
+        except LedgerUnavailable as error:
+            answers.append(error)
+
+    with psycopg.connect(admin.info.dsn) as holder:
+        holder.execute("SELECT FROM entity WHERE id = 'c1' FOR UPDATE")
+        thread = Thread(target=send)
+        thread.start()
+        if is_held:
+            wait_until(lambda: blocked_backends(admin), "for the sender to wait for c1")
+            holder.rollback()
+        thread.join(30)
+    [answer] = answers
+    if is_held:
+        assert isinstance(answer, Applied)
+        assert answer.revision == 2
+    else:
+        assert isinstance(answer, LedgerUnavailable)
 
 
 def test_those_who_go_round_do_not_march_in_step(engine: Engine) -> None:

@@ -166,10 +166,19 @@ class EngineCore:
             pair.is_unauthorized = not self._authorize(pair.actor, pair.kind, pair.entity, pair.event)
         return pair
 
-    def committing(self, pairs: Sequence[Pair], capabilities: Capabilities, *, is_joined: bool = False) -> Trips[None]:
+    def committing(
+        self, pairs: Sequence[Pair], capabilities: Capabilities, *, is_joined: bool = False, waits: bool = False
+    ) -> Trips[None]:
         """The protocol of a batch."""
-        holds_lock, settles = capabilities.holds_write_lock, any(pair.is_lost for pair in pairs)
-        return commit_pairs(pairs, self.charts, self.now, holds_lock=holds_lock, settles=settles, is_joined=is_joined)
+        return commit_pairs(
+            pairs,
+            self.charts,
+            self.now,
+            holds_lock=capabilities.holds_write_lock,
+            settles=any(pair.is_lost for pair in pairs),
+            is_joined=is_joined,
+            waits=waits,
+        )
 
     def accept_many(self, sendings: Sequence[Sending], source: Source) -> list[Pair | StatewardError]:
         """Several events, accepted or told why not."""

@@ -84,10 +84,10 @@ class AsyncEngine:
         await self._committer.stop()
         await self._ledger.close()
 
-    async def _commit(self, pairs: Sequence[Pair]) -> None:
+    async def _commit(self, pairs: Sequence[Pair], *, waits: bool = False) -> None:
         for delay_s in (*SETTLE_DELAYS_S, None):
             try:
-                await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
+                await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, waits=waits))
             except LedgerUnavailable as error:
                 if not mark_lost(pairs, error):
                     raise

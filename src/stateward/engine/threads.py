@@ -90,10 +90,10 @@ class Engine(Sender):
     def _settle(self, pairs: Sequence[Pair]) -> None:
         self._committer.submit(pairs)
 
-    def _commit(self, pairs: Sequence[Pair]) -> None:
+    def _commit(self, pairs: Sequence[Pair], *, waits: bool = False) -> None:
         for delay_s in (*SETTLE_DELAYS_S, None):
             try:
-                self._ledger.run(self._core.committing(pairs, self._ledger.capabilities))
+                self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, waits=waits))
             except LedgerUnavailable as error:
                 if not mark_lost(pairs, error):
                     raise

@@ -10,8 +10,9 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from threading import Condition, Event, Lock
+from collections.abc import Iterator, Sequence
+from threading import Condition, Event, Lock, Semaphore
+from typing import Protocol
 
 from stateward.errors import LedgerUnavailable
 from stateward.ledger.pairs import Pair
@@ -24,6 +25,24 @@ QUEUE_MAX = 10_000
 """Pairs that wait; beyond it, senders wait for room before they are accepted."""
 HELD_S_MAX = 10.0
 """How long a pair is brought again while other transactions hold or move its entity."""
+ALONE_MAX = 2
+"""Senders that wait for an entity at the same time, each on a connection of its own: others need connections too."""
+
+
+class Commit(Protocol):
+    """Commits a batch: it settles every pair that others do not hold or move, or raises what kept it from doing so."""
+
+    def __call__(self, pairs: Sequence[Pair], *, waits: bool = False) -> None:
+        """Commit; with `waits`, entities are locked before they are read, and whoever holds one is waited for."""
+        ...
+
+
+class AsyncCommit(Protocol):
+    """The same for tasks."""
+
+    async def __call__(self, pairs: Sequence[Pair], *, waits: bool = False) -> None:
+        """As `Commit`."""
+        ...
 
 
 class _Waiter:
@@ -42,9 +61,10 @@ class _Waiter:
 class Committer:
     """Group commit for threads."""
 
-    def __init__(self, commit: Callable[[Sequence[Pair]], None]) -> None:
-        """Take what commits a batch: it settles every pair, or raises what kept it from doing so."""
+    def __init__(self, commit: Commit) -> None:
+        """Take what commits a batch."""
         self._commit = commit
+        self._alone = Semaphore(ALONE_MAX)
         self._lock = Lock()
         self._has_room = Condition(self._lock)
         self._queue: deque[_Waiter] = deque()
@@ -54,16 +74,33 @@ class Committer:
     def submit(self, pairs: Sequence[Pair]) -> None:
         """Commit pairs, alone or together with others'; returns when each has its answer or its error.
 
-        Those whose entity another transaction holds are brought again by this thread, so that nobody else waits for
-        them. A caller that is interrupted while its pairs still wait takes them back; once they are being committed,
-        they are committed, and the interrupt goes on.
+        Those whose entity others hold or moved in each round are brought again by this thread, alone and waiting for
+        the entity, so that no other caller waits for it. A caller that is interrupted while its pairs still wait takes
+        them back; once they are being committed, they are committed, and the interrupt goes on.
         """
         self._submit(pairs)
         if all(pair.is_settled for pair in pairs):
             return
         for delay_s in retry_delays(pairs):
             time.sleep(delay_s)
-            self._submit([pair for pair in pairs if not pair.is_settled])
+            unsettled = [pair for pair in pairs if not pair.is_settled]
+            if self._alone.acquire(blocking=False):
+                try:
+                    self._commit_alone(unsettled)
+                finally:
+                    self._alone.release()
+            else:
+                self._submit(unsettled)
+
+    def _commit_alone(self, pairs: Sequence[Pair]) -> None:
+        for each in of_each_entity(pairs):
+            try:
+                self._commit(each, waits=True)
+            except Exception as error:
+                give_up(each, error)
+            except BaseException as error:
+                give_up(pairs, error)
+                raise
 
     def _submit(self, pairs: Sequence[Pair]) -> None:
         waiter = _Waiter(pairs)
@@ -133,9 +170,10 @@ class Committer:
 class AsyncCommitter:
     """Group commit for tasks: one task of its own commits, senders wait for it."""
 
-    def __init__(self, commit: Callable[[Sequence[Pair]], Awaitable[None]]) -> None:
+    def __init__(self, commit: AsyncCommit) -> None:
         """Take what commits a batch, as `Committer` does."""
         self._commit = commit
+        self._alone: set[asyncio.Task[None]] = set()
         self._queue: deque[tuple[Sequence[Pair], asyncio.Future[None]]] = deque()
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
@@ -146,7 +184,21 @@ class AsyncCommitter:
         await self._submit(pairs)
         for delay_s in retry_delays(pairs):
             await asyncio.sleep(delay_s)
-            await self._submit([pair for pair in pairs if not pair.is_settled])
+            unsettled = [pair for pair in pairs if not pair.is_settled]
+            if len(self._alone) < ALONE_MAX:
+                task = asyncio.create_task(self._commit_alone(unsettled))
+                self._alone.add(task)
+                task.add_done_callback(self._alone.discard)
+                await asyncio.shield(task)
+            else:
+                await self._submit(unsettled)
+
+    async def _commit_alone(self, pairs: Sequence[Pair]) -> None:
+        for each in of_each_entity(pairs):
+            try:
+                await self._commit(each, waits=True)
+            except Exception as error:
+                give_up(each, error)
 
     async def _submit(self, pairs: Sequence[Pair]) -> None:
         async with self._room:
@@ -167,8 +219,9 @@ class AsyncCommitter:
 
     async def stop(self) -> None:
         """Wait until all that was accepted is committed."""
-        while self._task is not None and not self._task.done():
-            await asyncio.shield(self._task)
+        while (self._task is not None and not self._task.done()) or self._alone:
+            working = [*self._alone, *([] if self._task is None else [self._task])]
+            await asyncio.shield(asyncio.gather(*working))
 
     async def _work(self) -> None:
         while self._queue:
@@ -202,6 +255,14 @@ def retry_delays(pairs: Sequence[Pair]) -> Iterator[float]:
             return
         yield random.uniform(delay_s / 2, delay_s)
         delay_s = min(delay_s * 2, 0.1)
+
+
+def of_each_entity(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """The pairs entity by entity, in their order."""
+    entities: dict[tuple[str, str], list[Pair]] = {}
+    for pair in pairs:
+        entities.setdefault((pair.kind, pair.entity), []).append(pair)
+    return list(entities.values())
 
 
 def give_up(pairs: Sequence[Pair], error: BaseException) -> None:

@@ -83,6 +83,10 @@ class LoadPairs(msgspec.Struct, frozen=True):
     """
 
     pairs: tuple[PairKey, ...]
+    locks: bool = False
+    """Whether the entities are locked first, in order of kind and id, until the transaction ends; whoever holds one is
+    waited for, for a bounded time: `Interrupted` then. A store that keeps all writers out anyway need not do anything.
+    """
 
 
 class CreateEntities(msgspec.Struct, frozen=True):

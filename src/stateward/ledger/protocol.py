@@ -50,10 +50,13 @@ def commit_pairs(
     holds_lock: bool,
     settles: bool = False,
     is_joined: bool = False,
+    waits: bool = False,
 ) -> Trips[None]:
     """Commit a batch; each pair has its answer or its error at the end. They are no transaction together.
 
     A pair has neither if other transactions held or moved its entity in every round; nothing of it was committed then.
+    It is its sender's to bring again, alone and waiting: its entity is locked before it is read, so that whoever holds
+    it is waited for, and nobody moves it in between.
 
     Args:
         pairs: the events, in the order in which they count.
@@ -62,23 +65,25 @@ def commit_pairs(
         holds_lock: whether the store keeps other writers out while the transaction is open.
         settles: whether some of it may have been committed before, by a commit whose reply was lost, or may be yet.
         is_joined: whether it is part of a caller's transaction, in which nothing is tried twice.
+        waits: whether to lock the entities before they are read, and wait for those who hold them.
     """
     for _ in range(1 if is_joined else ROUNDS_MAX):
         waiting = [pair for pair in pairs if not pair.is_settled]
         if not waiting:
             return
         try:
-            loaded = yield from _load(waiting, holds_lock=holds_lock, settles=settles)
+            loaded = yield from _load(waiting, settles=settles, begins=holds_lock or waits, locks=waits)
             waiting = [pair for pair in waiting if not pair.is_settled]
             loaded = [row for pair, row in loaded if not pair.is_settled]
-            yield from _write(_fold(waiting, loaded, charts, now()), holds_lock=holds_lock)
+            folds = _fold(waiting, loaded, charts, now())
+            yield from _write(folds, holds_lock=holds_lock, is_open=holds_lock or waits)
         except Interrupted:
             if is_joined:
                 raise  # the caller's whole transaction was rolled back
             halves = _halves(waiting)
             if halves:  # so that one that others hold does not keep the rest
                 for half in halves:
-                    yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=settles)
+                    yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=settles, waits=waits)
                 return
         except RowsRefused as error:
             if is_joined:
@@ -91,18 +96,18 @@ def commit_pairs(
             pair.error = Conflict("was moved by another writer", lifecycle=pair.kind, entity=pair.entity)
 
 
-def _load(waiting: Sequence[Pair], *, holds_lock: bool, settles: bool) -> Trips[list[tuple[Pair, Any]]]:
+def _load(waiting: Sequence[Pair], *, settles: bool, begins: bool, locks: bool) -> Trips[list[tuple[Pair, Any]]]:
     """Read what the pairs need; of those that may be committed already, their records too, and settle them.
 
     The records are looked for after the entities were read. A commit of before that comes through in between is found;
     one that comes through later still makes the write miss its entity.
     """
-    load = LoadPairs(tuple(PairKey(pair.kind, pair.entity, pair.key) for pair in waiting))
+    load = LoadPairs(tuple([PairKey(pair.kind, pair.entity, pair.key) for pair in waiting]), locks)
     if not settles:
-        [page] = yield Trip((load,), begins=holds_lock)
+        [page] = yield Trip((load,), begins=begins)
         return list(zip(waiting, page, strict=True))
     find = FindRecords(tuple(pair.record for pair in waiting))
-    page, records = yield Trip((load, find), begins=holds_lock)
+    page, records = yield Trip((load, find), begins=begins)
     found = {row.id: row for row in records}
     for pair in waiting:
         if pair.record in found:
@@ -160,23 +165,24 @@ def _fold(pairs: Sequence[Pair], loaded: Sequence[Any], charts: Charts, now: int
     return list(folds.values())
 
 
-def _write(folds: list[Fold], *, holds_lock: bool) -> Trips[None]:
-    """Write what was folded, and settle the pairs whose writing held."""
+def _write(folds: list[Fold], *, holds_lock: bool, is_open: bool) -> Trips[None]:
+    """Write what was folded, and settle the pairs whose writing held; end the transaction, if one is open."""
     created = tuple(sorted(fold.new_row() for fold in folds if fold.is_new))
     done: set[tuple[str, str]] = {(row.kind, row.id) for row in created} if holds_lock else set()
     writing = [fold for fold in folds if fold.has_rows]
     if created and not holds_lock:
         # In a statement of their own, and first: whether a create held decides what else is written.
-        [inserted] = yield Trip((CreateEntities(created),), begins=True)
+        [inserted] = yield Trip((CreateEntities(created),), begins=not is_open)
+        is_open = True
         done = {tuple(each) for each in inserted}
         writing = [fold for fold in writing if not fold.is_new or (fold.kind, fold.entity) in done]
     if not writing:
-        if holds_lock or created:
+        if is_open:
             yield Trip((), commits=True)
     else:
         commit = _moves(writing, created, done)
         operations = (CreateEntities(created), commit) if created and holds_lock else (commit,)
-        pages = yield Trip(operations, commits=True) if holds_lock or created else Trip(operations)
+        pages = yield Trip(operations, commits=is_open)
         done |= {tuple(each) for each in pages[-1]}
     for fold in folds:
         fold.settle(has_moved=(fold.kind, fold.entity) in done)

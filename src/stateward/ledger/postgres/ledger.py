@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cached_property
 from typing import Any, TypeVar
 
 import psycopg
@@ -16,7 +17,7 @@ from stateward.errors import LedgerUnavailable, Unjoinable
 from stateward.ledger.contract import Capabilities, Interrupted, Page, RowsRefused, Trip, Trips
 from stateward.ledger.driving import drive, drive_async
 from stateward.ledger.postgres.schema import check_schema, lacks_partitions, schema_version, upgrade_schema
-from stateward.ledger.postgres.statements import statements_of
+from stateward.ledger.postgres.statements import requests_of
 
 __all__ = ["AsyncPostgresLedger", "PostgresLedger"]
 
@@ -34,6 +35,11 @@ ANSWER_S_MAX = 15.0
 class _Connection(psycopg.Connection[Any]):
     """A connection that gives up on a server that neither answers nor goes away."""
 
+    @cached_property
+    def ledger_cursor(self) -> psycopg.RawCursor[Any]:
+        """The cursor of the trips that are a single statement."""
+        return psycopg.RawCursor(self, row_factory=tuple_row)
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
             return super().wait(gen, interval, ANSWER_S_MAX if timeout is None else timeout)
@@ -45,6 +51,11 @@ class _Connection(psycopg.Connection[Any]):
 
 class _AsyncConnection(psycopg.AsyncConnection[Any]):
     """The same for tasks."""
+
+    @cached_property
+    def ledger_cursor(self) -> psycopg.AsyncRawCursor[Any]:
+        """The cursor of the trips that are a single statement."""
+        return psycopg.AsyncRawCursor(self, row_factory=tuple_row)
 
     async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
@@ -68,7 +79,7 @@ class PostgresLedger:
             connections_max: how many connections are kept at most.
             timeout_s: how long is waited for a connection.
         """
-        self._pool = ConnectionPool(
+        self._pool: ConnectionPool[_Connection] = ConnectionPool(
             dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True},
             configure=_configure, connection_class=_Connection,
         )  # fmt: skip
@@ -116,48 +127,39 @@ class PostgresLedger:
         Raises:
             Unjoinable: it is no connection of psycopg, or no transaction is open on it.
         """
-        if not isinstance(connection, psycopg.Connection):
-            problem = f"a {type(connection).__name__} can't be joined; a ledger on PostgreSQL joins those of psycopg 3"
-            raise Unjoinable(problem)
+        check_joinable(connection, psycopg.Connection)
         joined: psycopg.Connection[Any] = connection
         if joined.info.transaction_status == TransactionStatus.IDLE:
-            if joined.autocommit:
-                problem = (
-                    "no transaction is open on the connection: begin one, so that it and the event commit together"
-                )
-                raise Unjoinable(problem)
             joined.execute(b"SELECT 1")  # which begins it; else what follows would be a transaction of its own
-        with joined.cursor(row_factory=tuple_row) as cursor, joined.transaction():
 
-            def make(trip: Trip) -> Sequence[Page]:
-                with neutral_errors(trip):
-                    return run_trip(cursor, trip)
+        def make(trip: Trip) -> Sequence[Page]:
+            with neutral_errors(trip):
+                return run_trip(joined, Trip(trip.operations))  # the transaction is the caller's
 
+        with joined.transaction():
             return drive(trips, make)
 
     @contextmanager
-    def _connection(self) -> Generator[psycopg.Connection[Any]]:
+    def _connection(self) -> Generator[_Connection]:
         try:
-            self._pool.open()
-            with self._pool.connection() as connection:
+            if self._pool.closed:
+                self._pool.open()
+            connection = self._pool.getconn()
+            try:
                 yield connection
+            finally:
+                self._pool.putconn(connection)
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise LedgerUnavailable(f"postgres: {error}") from error
 
-    def _make(self, connection: psycopg.Connection[Any], trip: Trip) -> Sequence[Page]:
+    def _make(self, connection: _Connection, trip: Trip) -> Sequence[Page]:
         with neutral_errors(trip):
             try:
-                with connection.cursor() as cursor:
-                    if trip.begins:
-                        cursor.execute("BEGIN")
-                    pages = run_trip(cursor, trip)
-                    if trip.commits:
-                        cursor.execute("COMMIT")
+                return run_trip(connection, trip, connection.ledger_cursor)
             except psycopg.Error:
                 if not connection.closed:
                     connection.rollback()  # the protocol goes on from before the transaction
                 raise
-            return pages
 
 
 # What is run here touches a few rows by key: compiling it takes longer than running it, and whoever holds such a row
@@ -173,15 +175,40 @@ async def _configure_async(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute(_SETTINGS)
 
 
-def run_trip(cursor: psycopg.Cursor[Any], trip: Trip) -> list[Page]:
-    """The operations of a trip; their pages."""
-    pages: list[Page] = []
-    for operation in trip.operations:
-        for statement in statements_of(operation):
-            cursor.execute(statement.sql.encode(), statement.parameters, prepare=statement.prepare)
-            if statement.page is not None:
-                pages.append(statement.page(cursor.fetchall()))
-    return pages
+def run_trip(
+    connection: psycopg.Connection[Any], trip: Trip, cursor: psycopg.RawCursor[Any] | None = None
+) -> list[Page]:
+    """The operations of a trip; their pages. Several statements go to the server together, as one pipeline."""
+    requests = requests_of(trip)
+    if len(requests) == 1:
+        [(sql, parameters, page, prepare)] = requests
+        cursor = cursor if cursor is not None else psycopg.RawCursor(connection, row_factory=tuple_row)
+        cursor.execute(sql, parameters, prepare=prepare)
+        return [page(cursor.fetchall())] if page is not None else []
+    sent: list[tuple[Callable[[list[Any]], Page] | None, psycopg.RawCursor[Any]]] = []
+    with connection.pipeline():
+        for sql, parameters, page, prepare in requests:
+            each = psycopg.RawCursor(connection, row_factory=tuple_row)
+            sent.append((page, each.execute(sql, parameters, prepare=prepare)))
+    return [page(each.fetchall()) for page, each in sent if page is not None]
+
+
+async def run_trip_async(
+    connection: psycopg.AsyncConnection[Any], trip: Trip, cursor: psycopg.AsyncRawCursor[Any] | None = None
+) -> list[Page]:
+    """The same in a task."""
+    requests = requests_of(trip)
+    if len(requests) == 1:
+        [(sql, parameters, page, prepare)] = requests
+        cursor = cursor if cursor is not None else psycopg.AsyncRawCursor(connection, row_factory=tuple_row)
+        await cursor.execute(sql, parameters, prepare=prepare)
+        return [page(await cursor.fetchall())] if page is not None else []
+    sent: list[tuple[Callable[[list[Any]], Page] | None, psycopg.AsyncRawCursor[Any]]] = []
+    async with connection.pipeline():
+        for sql, parameters, page, prepare in requests:
+            each = psycopg.AsyncRawCursor(connection, row_factory=tuple_row)
+            sent.append((page, await each.execute(sql, parameters, prepare=prepare)))
+    return [page(await each.fetchall()) for page, each in sent if page is not None]
 
 
 class AsyncPostgresLedger:
@@ -192,7 +219,7 @@ class AsyncPostgresLedger:
     def __init__(self, dsn: str, *, connections_max: int = 10, timeout_s: float = 10.0) -> None:
         """As `PostgresLedger`."""
         self._dsn = dsn
-        self._pool = AsyncConnectionPool(
+        self._pool: AsyncConnectionPool[_AsyncConnection] = AsyncConnectionPool(
             dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True},
             configure=_configure_async, connection_class=_AsyncConnection,
         )  # fmt: skip
@@ -211,41 +238,66 @@ class AsyncPostgresLedger:
 
     async def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol; see `AsyncLedger.run`."""
+        async with self._connection() as connection:
+            try:
+                return await drive_async(trips, lambda trip: self._make(connection, trip))
+            except Interrupted as error:
+                message = f"postgres: held by others: {error}"
+                raise LedgerUnavailable(message) from error
+            finally:
+                if connection.info.transaction_status != TransactionStatus.IDLE and not connection.closed:
+                    await connection.rollback()
+
+    async def join(self, connection: Any, trips: Trips[T]) -> T:
+        """As `PostgresLedger.join`, for an AsyncConnection of psycopg."""
+        check_joinable(connection, psycopg.AsyncConnection)
+        joined: psycopg.AsyncConnection[Any] = connection
+        if joined.info.transaction_status == TransactionStatus.IDLE:
+            await joined.execute(b"SELECT 1")  # which begins it; else what follows would be a transaction of its own
+
+        async def make(trip: Trip) -> Sequence[Page]:
+            with neutral_errors(trip):
+                return await run_trip_async(joined, Trip(trip.operations))
+
+        async with joined.transaction():
+            return await drive_async(trips, make)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[_AsyncConnection]:
         try:
-            await self._pool.open()
-            async with self._pool.connection() as connection:
-                try:
-                    return await drive_async(trips, lambda trip: self._make(connection, trip))
-                except Interrupted as error:
-                    message = f"postgres: held by others: {error}"
-                    raise LedgerUnavailable(message) from error
-                finally:
-                    if connection.info.transaction_status != TransactionStatus.IDLE and not connection.closed:
-                        await connection.rollback()
+            if self._pool.closed:
+                await self._pool.open()
+            connection = await self._pool.getconn()
+            try:
+                yield connection
+            finally:
+                await self._pool.putconn(connection)
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise LedgerUnavailable(f"postgres: {error}") from error
 
-    async def _make(self, connection: psycopg.AsyncConnection[Any], trip: Trip) -> Sequence[Page]:
+    async def _make(self, connection: _AsyncConnection, trip: Trip) -> Sequence[Page]:
         with neutral_errors(trip):
             try:
-                async with connection.cursor() as cursor:
-                    if trip.begins:
-                        await cursor.execute("BEGIN")
-                    pages: list[Page] = []
-                    for operation in trip.operations:
-                        for statement in statements_of(operation):
-                            await cursor.execute(
-                                statement.sql.encode(), statement.parameters, prepare=statement.prepare
-                            )
-                            if statement.page is not None:
-                                pages.append(statement.page(await cursor.fetchall()))
-                    if trip.commits:
-                        await cursor.execute("COMMIT")
+                return await run_trip_async(connection, trip, connection.ledger_cursor)
             except psycopg.Error:
                 if not connection.closed:
                     await connection.rollback()
                 raise
-            return pages
+
+
+def check_joinable(connection: Any, kind: type[psycopg.Connection[Any] | psycopg.AsyncConnection[Any]]) -> None:
+    """Whether a caller's connection has a transaction to take part in, or begins one by itself.
+
+    Raises:
+        Unjoinable: it is no such connection of psycopg, or no transaction is open on it.
+    """
+    if not isinstance(connection, kind):
+        wanted = "Connection" if kind is psycopg.Connection else "AsyncConnection"
+        problem = f"a {type(connection).__name__} can't be joined here; join a {wanted} of psycopg 3"
+        raise Unjoinable(problem)
+    if connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
+        problem = "no transaction is open on the connection: begin one, so that it and the event commit together"
+        raise Unjoinable(problem)
 
 
 @contextmanager
@@ -258,5 +310,8 @@ def neutral_errors(trip: Trip) -> Generator[None]:
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise RowsRefused(str(error).partition("\n")[0]) from error
     except psycopg.OperationalError as error:
-        may_hold = trip.commits or not trip.begins
+        # An ERROR is the server's word that the transaction is rolled back. A FATAL one ends the connection, whatever
+        # was being committed, and of a connection that is gone nothing is known.
+        is_rolled_back = error.diag.severity_nonlocalized == "ERROR"
+        may_hold = not is_rolled_back and (trip.commits or not trip.begins)
         raise LedgerUnavailable(f"postgres: {error}", is_outcome_unknown=may_hold) from error

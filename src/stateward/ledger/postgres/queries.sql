@@ -17,6 +17,10 @@ FROM (VALUES (%s::text, %s::text, %s::text)) AS w (kind, id, key)
 LEFT JOIN entity e ON e.kind = w.kind AND e.id = w.id
 LEFT JOIN receipt r ON r.kind = w.kind AND r.entity = w.id AND r.key = w.key;
 
+-- name: lock_entities
+SELECT FROM entity WHERE (kind, id) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
+ORDER BY kind, id FOR NO KEY UPDATE;
+
 -- name: create_entities
 INSERT INTO entity
 SELECT kind, id, part, version, state, history::jsonb, context::jsonb, revision, stateward_time(created_at),

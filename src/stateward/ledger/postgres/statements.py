@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from stateward.ledger.contract import (
@@ -18,11 +20,12 @@ from stateward.ledger.contract import (
     LoadPairs,
     Page,
     RegisterLifecycle,
+    Trip,
 )
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
 from stateward.ledger.sql import read_queries
 
-__all__ = ["Statement", "statements_of"]
+__all__ = ["Request", "Statement", "requests_of", "statements_of"]
 
 _QUERIES = read_queries("stateward.ledger.postgres")
 _ENTITY = len(EntityRow._fields)
@@ -39,6 +42,54 @@ class Statement(NamedTuple):
     """False: plan it for its parameters each time. A batch's plan, made once while tables were small, is a bad one."""
 
 
+class Request(NamedTuple):
+    """A statement as it goes to the server, with its parameters by number."""
+
+    sql: bytes
+    parameters: Sequence[Any] = ()
+    page: Callable[[list[Any]], Page] | None = None
+    prepare: bool | None = None
+
+
+_BEGIN, _COMMIT = Request(b"BEGIN"), Request(b"COMMIT")
+
+
+def requests_of(trip: Trip) -> list[Request]:
+    """All that a trip sends, in order; they can go together, since none needs what another gives."""
+    requests = [_BEGIN] if trip.begins else []
+    for operation in trip.operations:
+        for sql, parameters, page, prepare in statements_of(operation):
+            numbered, names = _numbered(sql)
+            given = [parameters[name] for name in names] if names else parameters
+            requests.append(Request(numbered, given, page, prepare))
+    if trip.commits:
+        requests.append(_COMMIT)
+    return requests
+
+
+@lru_cache(maxsize=256)
+def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """SQL with `$1` for each placeholder, and the names of named ones in the order of their numbers.
+
+    psycopg does that too, but does it again and again for statements as long as ours.
+    """
+    names: dict[str, int] = {}
+    count = 0
+
+    def number(match: re.Match[str]) -> str:
+        nonlocal count
+        if match[0] == "%%":
+            return "%"
+        if match[1] in names:
+            return f"${names[match[1]]}"
+        count += 1
+        if match[1] is not None:
+            names[match[1]] = count
+        return f"${count}"
+
+    return re.sub(r"%(?:\((\w+)\))?s|%%", number, sql).encode(), tuple(names)
+
+
 def statements_of(operation: Any) -> list[Statement]:
     """An operation as statements; the last one's rows are its page."""
     return _MAKE[type(operation)](operation)
@@ -46,8 +97,13 @@ def statements_of(operation: Any) -> list[Statement]:
 
 def _load_pairs(operation: LoadPairs) -> list[Statement]:
     if len(operation.pairs) == 1:
-        return [Statement(_QUERIES["load_pair"], operation.pairs[0], _pairs)]
-    return [Statement(_QUERIES["load_pairs"], _columns(operation.pairs, 3), _pairs, prepare=False)]
+        load = Statement(_QUERIES["load_pair"], operation.pairs[0], _pairs)
+    else:
+        load = Statement(_QUERIES["load_pairs"], _columns(operation.pairs, 3), _pairs, prepare=False)
+    if not operation.locks:
+        return [load]
+    # What is read by a statement behind the locks is what the entities are while they are held.
+    return [Statement(_QUERIES["lock_entities"], _columns(operation.pairs, 3)[:2], None, prepare=False), load]
 
 
 def _pairs(rows: list[Any]) -> Page:
@@ -94,7 +150,7 @@ def _commit_moves(operation: CommitMoves) -> list[Statement]:
 
 
 def _find_records(operation: FindRecords) -> list[Statement]:
-    return [Statement(_QUERIES["find_records"], (list(operation.ids),), _records)]
+    return [Statement(_QUERIES["find_records"], (_array(operation.ids),), _records)]
 
 
 def _move_one(operation: CommitMoves) -> Statement:
@@ -105,9 +161,9 @@ def _move_one(operation: CommitMoves) -> Statement:
         **row._asdict(), "expected": expected, "slot": random.randrange(64),
         **{f"r_{name}": value for name, value in record._asdict().items()},
         "k_digest": operation.receipts[0].digest if operation.receipts else None,
-        "o_effect": [each.effect for each in effects], "o_payload": [each.payload for each in effects],
-        "x_name": [name for _, _, name in operation.timers_cancelled],
-        "t_name": [each.name for each in timers], "t_due_at": [each.due_at for each in timers],
+        "o_effect": _array([each.effect for each in effects]), "o_payload": _array([each.payload for each in effects]),
+        "x_name": _array([name for _, _, name in operation.timers_cancelled]),
+        "t_name": _array([each.name for each in timers]), "t_due_at": _array([each.due_at for each in timers]),
     }  # fmt: skip
     parts = (
         ("receipt_of_one", operation.receipts),
@@ -121,7 +177,7 @@ def _move_one(operation: CommitMoves) -> Statement:
 
 
 def _fetch_entities(operation: FetchEntities) -> list[Statement]:
-    return [Statement(_QUERIES["fetch_entities"], (list(operation.ids), operation.kind), _entities)]
+    return [Statement(_QUERIES["fetch_entities"], (_array(operation.ids), operation.kind), _entities)]
 
 
 def _fetch_history(operation: FetchHistory) -> list[Statement]:
@@ -180,7 +236,22 @@ _MAKE: dict[type, Callable[[Any], list[Statement]]] = {
 }
 
 
-def _columns(rows: Iterable[Sequence[Any]], count: int) -> list[list[Any]]:
-    """Rows as columns, of which there are so many even where there is no row."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(count)]
+def _columns(rows: Iterable[Sequence[Any]], count: int) -> list[str]:
+    """Rows as columns, arrays for PostgreSQL to unnest, of which there are so many even where there is no row."""
+    columns = [_array(column) for column in zip(*rows, strict=True)]
+    return columns or ["{}"] * count
+
+
+def _array(values: Iterable[str | int | bytes | None]) -> str:
+    """An array as PostgreSQL reads it; each statement says of what type. psycopg writes arrays several times slower."""
+    return "{" + ",".join([_element(each) for each in values]) + "}"
+
+
+def _element(value: str | int | bytes | None) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f'"\\\\x{value.hex()}"'
+    return str(value)  # PostgreSQL takes True and False as they are
