@@ -7,11 +7,12 @@ from typing import Any, Protocol, TypeVar
 
 from stateward.chart import ContextMarker
 from stateward.engine.core import EngineCore
-from stateward.engine.sender import Sender
+from stateward.engine.sender import AsyncSender, Sender
+from stateward.errors import Unjoinable
 from stateward.ledger.contract import Capabilities, Trips
 from stateward.ledger.pairs import Pair
 
-__all__ = ["JoinableLedger", "JoinedEngine"]
+__all__ = ["AsyncJoinedEngine", "JoinableLedger", "JoinedEngine", "joinable"]
 
 C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
@@ -25,6 +26,28 @@ class JoinableLedger(Protocol):
     def join(self, connection: Any, trips: Trips[T]) -> T:
         """Drive a piece of protocol within the transaction that is open on a connection, under a savepoint."""
         ...
+
+
+class AsyncJoinableLedger(Protocol):
+    """The same for tasks."""
+
+    capabilities: Capabilities
+
+    async def join(self, connection: Any, trips: Trips[T]) -> T:
+        """As `JoinableLedger.join`."""
+        ...
+
+
+def joinable(ledger: Any, capabilities: Capabilities) -> Any:
+    """A ledger that can take part in a caller's transaction.
+
+    Raises:
+        Unjoinable: it can't.
+    """
+    if not hasattr(ledger, "join"):
+        problem = f"a ledger of the kind {capabilities.name} joins no connections here"
+        raise Unjoinable(problem)
+    return ledger
 
 
 class JoinedEngine(Sender):
@@ -44,3 +67,17 @@ class JoinedEngine(Sender):
     def _settle(self, pairs: Sequence[Pair]) -> None:
         trips = self._core.committing(pairs, self._ledger.capabilities, is_joined=True)
         self._ledger.join(self._connection, trips)
+
+
+class AsyncJoinedEngine(AsyncSender):
+    """As `JoinedEngine`, for tasks."""
+
+    def __init__(self, core: EngineCore, ledger: AsyncJoinableLedger, connection: Any) -> None:
+        """Made by `AsyncEngine.joining`."""
+        self._core = core
+        self._ledger = ledger
+        self._connection = connection
+
+    async def _settle(self, pairs: Sequence[Pair]) -> None:
+        trips = self._core.committing(pairs, self._ledger.capabilities, is_joined=True)
+        await self._ledger.join(self._connection, trips)

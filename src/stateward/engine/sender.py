@@ -1,4 +1,4 @@
-"""How one entity is created and sent events, by threads: the same within a transaction of a caller's own."""
+"""How one entity is created and sent events: the same within a transaction of a caller's own; by threads or tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stateward.ledger import Actor, Applied
 from stateward.ledger.pairs import Pair
 from stateward.ledger.results import Source
 
-__all__ = ["Sender"]
+__all__ = ["AsyncSender", "Sender"]
 
 C = TypeVar("C", bound=ContextMarker)
 
@@ -120,4 +120,72 @@ class Sender:
             occurred_at=occurred_at, source=source,
         )  # fmt: skip
         self._settle((pair,))
+        return answer_of(pair)
+
+
+class AsyncSender:
+    """The same for tasks."""
+
+    _core: EngineCore
+
+    async def _settle(self, pairs: Sequence[Pair]) -> None:
+        """As `Sender._settle`."""
+        raise NotImplementedError
+
+    async def create(
+        self,
+        lifecycle: type[Lifecycle[C]],
+        entity: str,
+        context: C,
+        *,
+        actor: Actor | str,
+        key: str | None = None,
+        occurred_at: datetime | None = None,
+        source: Source = "call",
+    ) -> Applied[C]:
+        """As `Sender.create`."""
+        pair = self._core.creation(
+            lifecycle, entity, context, actor=actor, key=key, occurred_at=occurred_at, source=source
+        )
+        await self._settle((pair,))
+        return applied_of(answer_of(pair))
+
+    async def send(
+        self,
+        lifecycle: type[Lifecycle[C]],
+        entity: str,
+        event: EventMarker,
+        *,
+        actor: Actor | str,
+        key: str | None = None,
+        expected_revision: int | None = None,
+        occurred_at: datetime | None = None,
+        source: Source = "call",
+    ) -> Applied[C]:
+        """As `Sender.send`."""
+        return applied_of(
+            await self.attempt(
+                lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
+                occurred_at=occurred_at, source=source,
+            )
+        )  # fmt: skip
+
+    async def attempt(
+        self,
+        lifecycle: type[Lifecycle[C]],
+        entity: str,
+        event: EventMarker,
+        *,
+        actor: Actor | str,
+        key: str | None = None,
+        expected_revision: int | None = None,
+        occurred_at: datetime | None = None,
+        source: Source = "call",
+    ) -> Applied[C] | Refusal:
+        """As `Sender.attempt`."""
+        pair = self._core.sending(
+            lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
+            occurred_at=occurred_at, source=source,
+        )  # fmt: skip
+        await self._settle((pair,))
         return answer_of(pair)

@@ -26,11 +26,14 @@ from stateward.engine.core import (
     mark_lost,
     outcome_of,
 )
-from stateward.errors import LedgerUnavailable, Refusal, StatewardError
+from stateward.engine.joined import AsyncJoinedEngine, joinable
+from stateward.engine.sender import AsyncSender
+from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.committing import BATCH_MAX, AsyncCommitter
 from stateward.ledger.contract import AsyncLedger, FetchHistory, FetchStuck, Ledger, ListEntities, Trips
+from stateward.ledger.joining import async_driver_connection
 from stateward.ledger.opening import open_async_ledger
 from stateward.ledger.pairs import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
@@ -42,7 +45,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class AsyncEngine:
+class AsyncEngine(AsyncSender):
     """Lifecycles on a ledger, for tasks of one event loop; every method is that of `Engine`, awaited.
 
     A task that is cancelled while its event waits takes it back; an event that is being committed is committed.
@@ -97,6 +100,9 @@ class AsyncEngine:
             else:
                 return
 
+    async def _settle(self, pairs: Sequence[Pair]) -> None:
+        await self._committer.submit(pairs)
+
     async def _read(self, make: Callable[[], Trips[T]]) -> T:
         """Read, and again for as long as connections turn out to have died while nobody used them."""
         deadline = time.monotonic() + READ_AGAIN_S_MAX
@@ -108,64 +114,6 @@ class AsyncEngine:
                     raise
 
     # Moving entities.
-
-    async def create(
-        self,
-        lifecycle: type[Lifecycle[C]],
-        entity: str,
-        context: C,
-        *,
-        actor: Actor | str,
-        key: str | None = None,
-        occurred_at: datetime | None = None,
-        source: Source = "call",
-    ) -> Applied[C]:
-        """As `Engine.create`."""
-        pair = self._core.creation(
-            lifecycle, entity, context, actor=actor, key=key, occurred_at=occurred_at, source=source
-        )
-        await self._committer.submit((pair,))
-        return applied_of(answer_of(pair))
-
-    async def send(
-        self,
-        lifecycle: type[Lifecycle[C]],
-        entity: str,
-        event: EventMarker,
-        *,
-        actor: Actor | str,
-        key: str | None = None,
-        expected_revision: int | None = None,
-        occurred_at: datetime | None = None,
-        source: Source = "call",
-    ) -> Applied[C]:
-        """As `Engine.send`."""
-        return applied_of(
-            await self.attempt(
-                lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
-                occurred_at=occurred_at, source=source,
-            )
-        )  # fmt: skip
-
-    async def attempt(
-        self,
-        lifecycle: type[Lifecycle[C]],
-        entity: str,
-        event: EventMarker,
-        *,
-        actor: Actor | str,
-        key: str | None = None,
-        expected_revision: int | None = None,
-        occurred_at: datetime | None = None,
-        source: Source = "call",
-    ) -> Applied[C] | Refusal:
-        """As `Engine.attempt`."""
-        pair = self._core.sending(
-            lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
-            occurred_at=occurred_at, source=source,
-        )  # fmt: skip
-        await self._committer.submit((pair,))
-        return answer_of(pair)
 
     async def send_many(self, sendings: Sequence[Sending], *, source: Source = "call") -> list[Answer]:
         """As `Engine.send_many`."""
@@ -188,6 +136,19 @@ class AsyncEngine:
         pair = self._core.repairing(lifecycle, entity, state, reason=reason, actor=actor)
         await self._committer.submit((pair,))
         return applied_of(answer_of(pair))
+
+    def joining(self, connection: Any) -> AsyncJoinedEngine:
+        """As `Engine.joining`, on a connection of psycopg's for tasks.
+
+        Args:
+            connection: an AsyncConnection of psycopg 3, or SQLAlchemy's AsyncConnection above one; on the very database
+                of this engine's ledger.
+
+        Raises:
+            Unjoinable: the ledger joins no connections of tasks, or none of this kind.
+        """
+        ledger = joinable(self._ledger, self._ledger.capabilities)
+        return AsyncJoinedEngine(self._core, ledger, async_driver_connection(connection))
 
     # Reading.
 

@@ -25,9 +25,9 @@ from stateward.engine.core import (
     mark_lost,
     outcome_of,
 )
-from stateward.engine.joined import JoinedEngine
+from stateward.engine.joined import JoinedEngine, joinable
 from stateward.engine.sender import Sender
-from stateward.errors import LedgerUnavailable, StatewardError, Unjoinable
+from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
 from stateward.ledger.committing import BATCH_MAX, Committer
@@ -160,11 +160,7 @@ class Engine(Sender):
         Raises:
             Unjoinable: the ledger joins no connections, or none of this kind.
         """
-        join: Any = getattr(self._ledger, "join", None)
-        if join is None:
-            problem = f"a ledger of the kind {self._ledger.capabilities.name} joins no connections"
-            raise Unjoinable(problem)
-        ledger: Any = self._ledger
+        ledger = joinable(self._ledger, self._ledger.capabilities)
         return JoinedEngine(self._core, ledger, driver_connection(connection))
 
     # Reading.

@@ -6,7 +6,7 @@ from typing import Any
 
 from stateward.errors import Unjoinable
 
-__all__ = ["driver_connection"]
+__all__ = ["async_driver_connection", "driver_connection"]
 
 
 def driver_connection(given: Any) -> Any:
@@ -15,12 +15,12 @@ def driver_connection(given: Any) -> Any:
     It is told by the module of its class, so that neither library is imported here.
 
     Raises:
-        Unjoinable: it is an asynchronous session of SQLAlchemy, whose connection lies in another thread or loop.
+        Unjoinable: it is one of SQLAlchemy's for tasks.
     """
     module = type(given).__module__
     if module.startswith("sqlalchemy."):
         if module.startswith("sqlalchemy.ext.asyncio"):
-            problem = "an asynchronous SQLAlchemy session can't be joined: pass session.sync_session within run_sync"
+            problem = "an asynchronous SQLAlchemy session is joined by an AsyncEngine: pass await session.connection()"
             raise Unjoinable(problem)
         # A Session gives its Connection, a Connection what the pool gave it, and that the driver's.
         connection = given.connection() if callable(getattr(given, "connection", None)) else given
@@ -30,3 +30,17 @@ def driver_connection(given: Any) -> Any:
         found = given.connection
         return getattr(found, "connection", found) if type(found).__module__.startswith("django.") else found
     return given
+
+
+def async_driver_connection(given: Any) -> Any:
+    """The AsyncConnection of psycopg 3 beneath SQLAlchemy's AsyncConnection.
+
+    Raises:
+        Unjoinable: it is an AsyncSession, whose connection has to be awaited first.
+    """
+    if not type(given).__module__.startswith("sqlalchemy."):
+        return given
+    if not hasattr(given, "sync_connection") or given.sync_connection is None:
+        problem = "an asynchronous SQLAlchemy session is joined by its connection: pass await session.connection()"
+        raise Unjoinable(problem)
+    return given.sync_connection.connection.driver_connection

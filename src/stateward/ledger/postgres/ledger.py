@@ -292,8 +292,8 @@ def check_joinable(connection: Any, kind: type[psycopg.Connection[Any] | psycopg
         Unjoinable: it is no such connection of psycopg, or no transaction is open on it.
     """
     if not isinstance(connection, kind):
-        wanted = "Connection" if kind is psycopg.Connection else "AsyncConnection"
-        problem = f"a {type(connection).__name__} can't be joined here; join a {wanted} of psycopg 3"
+        wanted = "a Connection" if kind is psycopg.Connection else "an AsyncConnection"
+        problem = f"a {type(connection).__name__} can't be joined here, {wanted} of psycopg 3 can"
         raise Unjoinable(problem)
     if connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
         problem = "no transaction is open on the connection: begin one, so that it and the event commit together"
