@@ -16,6 +16,7 @@ from bench.report import Report
 __all__ = ["measure_postgres", "measure_slow_flushes", "measure_sqlite"]
 
 _ENTITIES = 100_000
+_WARM = 2000
 _EVENTS = (500, 1000, 2000)
 """Of a run, for one sender, for a few and for many or batches. What disturbs a shared machine lasts for seconds: many
 short runs, each beside one of its floor, are worth more than a few long ones."""
@@ -50,6 +51,9 @@ def _on_postgres(server: Server, effort: Effort, *, is_whole: bool) -> Rates:
         closing(PsycopgLoops(tables)) as loops,
     ):
         pgbench = Pgbench(tables, server.folder)
+        # What plans of a time without statistics cost is measured in `bench.ledger.plans`, and is not to be in here.
+        ours.send_each(ours.created(max(100, effort.times(_WARM))))
+        tables.connection.execute("ANALYZE")
         few, some, many = (effort.times(number) for number in _EVENTS)
         floors = {_ONE: pgbench.clients(1, few), _EIGHT: pgbench.clients(8, some), _MANY: pgbench.clients(32, many)}
         contestants = [
