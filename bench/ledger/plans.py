@@ -1,8 +1,8 @@
 """Plans that were made while tables were small, once the tables have grown behind their connection's back.
 
 A server keeps a prepared statement's plan. While a table is small all its indices look alike, and one that is chosen
-then by chance may be read from end to end once the table is large. Statistics that are taken anew throw such plans away,
-but they are not taken at once.
+then by chance may be read from end to end once the table is large. Statistics that are taken anew throw such plans
+away, but they are not taken at once.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ from bench.report import Report, Table
 __all__ = ["measure_plans"]
 
 _FEW = (60, 300, 1000)
-_ENTITIES = 100_000
+_ENTITIES = 200_000
 _SINGLES = 60
 _BATCHES = 2
 _WARM = 30
 """Sends until each statement is prepared (psycopg: 5), and the server has settled for a plan (5 more)."""
 _OLD, _FRESH = "old", "fresh"
 
-# Copies of one entity's rows, under other names.
+# Copies of one entity's rows, under other names and at moments of their own.
 _LOAD = """
 INSERT INTO entity SELECT copy.* FROM entity t, generate_series(1, {n}) AS n,
-    jsonb_populate_record(t, jsonb_build_object('id', 'x' || n)) AS copy WHERE t.id = '{seed}';
+    jsonb_populate_record(t, jsonb_build_object('id', 'x' || n, 'updated_at', t.updated_at + n * interval '1 ms'))
+        AS copy WHERE t.id = '{seed}';
 INSERT INTO timer SELECT copy.* FROM timer t, generate_series(1, {n}) AS n,
-    jsonb_populate_record(t, jsonb_build_object('entity', 'x' || n)) AS copy WHERE t.entity = '{seed}';
+    jsonb_populate_record(t, jsonb_build_object('entity', 'x' || n, 'due_at', t.due_at + n * interval '1 ms'))
+        AS copy WHERE t.entity = '{seed}';
 INSERT INTO record SELECT copy.* FROM record t, generate_series(1, {n}) AS n,
     jsonb_populate_record(t, jsonb_build_object('entity', 'x' || n, 'id', uuidv7())) AS copy WHERE t.entity = '{seed}';
 INSERT INTO receipt SELECT copy.* FROM receipt t, generate_series(1, {n}) AS n,
