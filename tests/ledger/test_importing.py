@@ -26,8 +26,7 @@ from msgspec.structs import replace
 
 from stateward import Chart, Context, ContextMarker, Event, EventMarker, Final, Lifecycle, State, chart_of, on
 from stateward.cli import _group
-from stateward.cli.importing import _Target
-from stateward.engine import Engine
+from stateward.engine import Engine, LifecycleTarget
 from stateward.errors import Conflict, ImportStopped, LedgerUnavailable, MapInvalid
 from stateward.ledger.checking import find_faults, open_database
 from stateward.ledger.importing import Report, import_log
@@ -92,7 +91,7 @@ class Bench:
 
     def send(self, text: str | Log, **options: Any) -> Report:
         log = self.log(text) if isinstance(text, str) else text
-        return import_log(log, _Target(self.engine, ParcelLifecycle), **options)
+        return import_log(log, LifecycleTarget(self.engine, ParcelLifecycle), **options)
 
     def history(self, entity: str = "p1") -> list[tuple[str, str, int]]:
         return [(each.event, each.outcome, each.revision) for each in self.engine.history(ParcelLifecycle, entity)]
@@ -225,7 +224,7 @@ def test_an_import_that_was_interrupted_goes_on_and_applies_nothing_twice(
 class Failing:
     """A target whose database goes away: behind so many creations, or in the middle of a batch."""
 
-    def __init__(self, inner: _Target, *, creations: int = 1000, sent: int = 1000) -> None:
+    def __init__(self, inner: LifecycleTarget, *, creations: int = 1000, sent: int = 1000) -> None:
         self._inner = inner
         self._creations = creations
         self._sent = sent
@@ -250,7 +249,7 @@ class Failing:
 @pytest.mark.parametrize("faults", [{"creations": 2}, {"sent": 0}, {"sent": 5}, {"sent": 13}])
 def test_an_import_whose_database_went_away_within_a_batch_goes_on(bench: Bench, faults: dict[str, int]) -> None:
     with pytest.raises(LedgerUnavailable, match="it went away"):
-        import_log(bench.log(lives(4)), Failing(_Target(bench.engine, ParcelLifecycle), **faults))
+        import_log(bench.log(lives(4)), Failing(LifecycleTarget(bench.engine, ParcelLifecycle), **faults))
     report = bench.send(lives(4))
     assert counted(report) == times(4)
     assert (report.created, report.earlier) == (4, faults.get("sent", 0))
@@ -284,7 +283,7 @@ def test_a_row_that_says_something_else_than_what_was_sent_is_a_conflict(bench: 
 
 
 def test_somebody_else_may_start_the_entity_or_send_the_row_meanwhile(bench: Bench) -> None:
-    class Late(_Target):
+    class Late(LifecycleTarget):
         def states(self, entities: Sequence[str]) -> Mapping[str, str]:
             found = super().states(entities)
             if not found:
@@ -378,7 +377,7 @@ def test_an_entity_that_cannot_be_started_fails_all_its_rows_and_no_others(tmp_p
     rows = [f"{entity},Weighed,{AT.isoformat()},{size},ann" for entity, size in (("a", 99), ("b", 5), ("a", 1))]
     path.write_text("\n".join(["case,what,when,n,who", *rows]))
     with Engine(tmp_path / "shelf.db", lifecycles=[ShelfLifecycle]) as engine:
-        target = _Target(engine, ShelfLifecycle)
+        target = LifecycleTarget(engine, ShelfLifecycle)
         with pytest.raises(ImportStopped, match=r"line 2: Shelf.*refuse_to_open.*too large"):
             import_log(Log(path, mapping), target)
         report = import_log(Log(path, mapping), target, skips_bad=True)

@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from stateward.chart import Lifecycle
-    from stateward.demo.eventlog import LoggedEvent
     from stateward.demo.replay import Replay, Stay
 
 __all__ = ["command"]
@@ -28,7 +25,7 @@ _REFUSALS_SHOWN = 15
 @click.command("demo")
 @click.option(
     "--log",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="An incident log, .csv or .csv.gz; orders are made up without one.",
 )
 @click.option("--db", type=click.Path(path_type=Path), help="The SQLite file to keep; it must not exist yet.")
@@ -37,23 +34,32 @@ _REFUSALS_SHOWN = 15
 def command(log: Path | None, db: Path | None, orders: int, seed: int) -> None:
     """Send an event log through a lifecycle onto an embedded SQLite file, and report what came of it.
 
-    Each event is one transaction: the entity's row and its audit record, or neither.
+    Made-up orders are sent event by event, each in a transaction of its own; a log is imported in batches.
     """
-    from stateward.demo.eventlog import LogUnreadable
-    from stateward.demo.replay import measure_stays, replay
+    from stateward.demo.incidents import IncidentLifecycle
+    from stateward.demo.orders import Order, OrderLifecycle, made_up_log
+    from stateward.demo.replay import explain_record, import_incidents, look_back, replay
     from stateward.engine import Engine
+    from stateward.errors import ImportStopped
 
     path = _fresh_file(db)
-    lifecycle, context, events, what = _choose(log, orders, seed)
+    lifecycle: type[Lifecycle[Any]] = OrderLifecycle if log is None else IncidentLifecycle
+    what = f"{orders} made-up orders (seed {seed})" if log is None else f"incidents of {log.name}"
     click.echo(f"{what} -> {path}", err=True)
     started = time.perf_counter()
     with Engine(path, lifecycles=[lifecycle]) as engine:
         try:
-            done = replay(engine, lifecycle, context, events, _progress(started))
-        except LogUnreadable as error:
+            if log is None:
+                done = replay(engine, OrderLifecycle, Order(), made_up_log(orders, seed), _progress(started))
+            else:
+                done = import_incidents(engine, log, _progress(started))
+        except ImportStopped as error:
             raise click.UsageError(str(error)) from error
         took = time.perf_counter() - started
-        _report(done, measure_stays(engine, lifecycle), took)
+        stays, refused = look_back(engine, lifecycle)
+        _report(done, stays, took)
+        if refused is not None:
+            click.echo(f"\nwhy, for {refused.entity}:\n{explain_record(engine, lifecycle, refused)}")
 
 
 def _fresh_file(db: Path | None) -> Path:
@@ -68,25 +74,16 @@ def _fresh_file(db: Path | None) -> Path:
     return path
 
 
-def _choose(log: Path | None, orders: int, seed: int) -> tuple[type[Lifecycle[Any]], Any, Iterable[LoggedEvent], str]:
-    """The lifecycle, its first context, the events and a name for them."""
-    if log is not None:
-        from stateward.demo.eventlog import read_incidents
-        from stateward.demo.incidents import Incident, IncidentLifecycle
-
-        return IncidentLifecycle, Incident(), read_incidents(log), f"incidents of {log.name}"
-    from stateward.demo.orders import Order, OrderLifecycle, made_up_log
-
-    return OrderLifecycle, Order(), made_up_log(orders, seed), f"{orders} made-up orders (seed {seed})"
-
-
 def _progress(started: float) -> Callable[[Replay], object]:
     """A line on stderr: rewritten in place on a terminal, a line now and then elsewhere."""
     live = sys.stderr.isatty()
     every = 500 if live else _PROGRESS_EVERY
+    told = 0
 
     def show(done: Replay) -> None:
-        if done.events % every == 0:
+        nonlocal told
+        if done.events // every > told:
+            told = done.events // every
             rate = done.events / (time.perf_counter() - started)
             text = (
                 f"{done.events:,} events, {done.entities:,} entities, {done.refused.total():,} refused, {rate:,.0f}/s"
@@ -116,7 +113,6 @@ def _report(done: Replay, stays: list[Stay], took: float) -> None:
     if len(refusals) > _REFUSALS_SHOWN:
         rest = sum(n for _, n in refusals[_REFUSALS_SHOWN:])
         click.echo(f"and {rest:,} more in {len(refusals) - _REFUSALS_SHOWN} other pairs of state and event")
-    click.echo(f"\nwhy, for {done.explained_entity}:\n{done.explained}")
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,14 +14,11 @@ from stateward.cli.db import ledger_option
 from stateward.cli.output import output_option, write_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import tzinfo
 
-    from stateward.chart import ContextMarker, Lifecycle
-    from stateward.engine import Engine
-    from stateward.ledger import Applied, Record
-    from stateward.ledger.importing import Answer, Report
-    from stateward.ledger.logs import Log, LogRow
+    from stateward.chart import Lifecycle
+    from stateward.ledger.importing import Report
+    from stateward.ledger.logs import Log
 
 __all__ = ["command"]
 
@@ -81,7 +78,7 @@ def command(
     from msgspec.structs import replace
 
     from stateward.chart import chart_of
-    from stateward.engine import Engine
+    from stateward.engine import Engine, LifecycleTarget
     from stateward.errors import MapInvalid
     from stateward.ledger.importing import import_log
     from stateward.ledger.logs import Log, read_map
@@ -103,7 +100,9 @@ def command(
     started = time.perf_counter()
     with Engine(ledger, lifecycles=[kind]) as engine:
         try:
-            report = import_log(log, _Target(engine, kind), skips_bad=skip_bad, on_progress=_progress(log, started))
+            report = import_log(
+                log, LifecycleTarget(engine, kind), skips_bad=skip_bad, on_progress=_progress(log, started)
+            )
         finally:
             if sys.stderr.isatty():
                 click.echo("\r\033[K", nl=False, err=True)
@@ -147,38 +146,6 @@ def _zone(name: str) -> tzinfo:
     except (KeyError, ValueError, OSError) as error:
         message = f"there is no time zone {name!r}: UTC or Europe/Berlin is one"
         raise click.UsageError(message) from error
-
-
-class _Target:
-    """An engine, as an import needs it."""
-
-    def __init__(self, engine: Engine, lifecycle: type[Lifecycle[Any]]) -> None:
-        self._engine = engine
-        self._lifecycle = lifecycle
-
-    def states(self, entities: Sequence[str]) -> Mapping[str, str]:
-        found = self._engine.get_many(self._lifecycle, entities) if entities else {}
-        return {entity: each.state for entity, each in found.items()}
-
-    def history(self, entity: str) -> Iterable[Record]:
-        return self._engine.history(self._lifecycle, entity)
-
-    def create(self, row: LogRow, context: ContextMarker, key: str) -> Applied[Any]:
-        return self._engine.create(
-            self._lifecycle, row.entity, context, actor=row.actor, key=key, occurred_at=row.at, source="import"
-        )
-
-    def send(self, rows: Sequence[LogRow]) -> Sequence[Answer]:
-        from stateward.engine import Sending
-
-        sendings = [
-            Sending(
-                lifecycle=self._lifecycle, entity=row.entity, event=row.event, actor=row.actor, key=row.key,
-                occurred_at=row.at,
-            )
-            for row in rows
-        ]  # fmt: skip
-        return self._engine.send_many(sendings, source="import")
 
 
 def _progress(log: Log, started: float) -> Callable[[Report], object]:

@@ -11,10 +11,12 @@ twice, and nobody resolves what nobody has accepted.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
-from stateward.chart import Composite, Context, Event, Final, Lifecycle, State, after, nested, on
+from stateward.chart import Composite, Context, Event, Final, Lifecycle, State, after, chart_of, nested, on
+from stateward.ledger.logs import Log, read_map
 
-__all__ = ["EVENTS", "Incident", "IncidentLifecycle"]
+__all__ = ["EVENTS", "Incident", "IncidentLifecycle", "incident_log"]
 
 REOPENINGS_MAX = 2
 
@@ -206,3 +208,16 @@ class IncidentLifecycle(Lifecycle[Incident]):
     cancel = on(Cancelled, (reported | accepted | queued).to(completed.cancelled), do=note)
     reject = on(Unmatched, (reported | queued).to(unmatched), do=note)
     archive = after(timedelta(days=90), completed.to(archived))
+
+
+COLUMNS = (
+    "entity=case", "time=time:timestamp", "actor=org:resource", "event=concept:name,lifecycle:transition",
+    "Event.impact=impact", "Event.product=product",
+)  # fmt: skip
+"""What the log's columns say."""
+
+
+def incident_log(path: Path) -> Log:
+    """The log, as CSV, compressed or not."""
+    names = {"/".join(pair): kind.__name__ for pair, kind in EVENTS.items()}
+    return Log(path, read_map(chart_of(IncidentLifecycle), COLUMNS, names))

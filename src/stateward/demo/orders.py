@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import NamedTuple
 
 from stateward.chart import Actions, Context, Effect, Event, Final, Lifecycle, State, after, on
-from stateward.demo.eventlog import LoggedEvent
 
-__all__ = ["Order", "OrderLifecycle", "made_up_log"]
+__all__ = ["LoggedEvent", "Order", "OrderLifecycle", "made_up_log"]
 
 
 class Pay(Event):
@@ -80,6 +80,15 @@ class OrderLifecycle(Lifecycle[Order]):
     cancel = on(Cancel, (pending | paid).to(cancelled))
     refund = on(Refund, (paid | delivered).to(refunded))
     expire = after(timedelta(hours=24), pending.to(cancelled))
+
+
+class LoggedEvent(NamedTuple):
+    """One event of a log: who did what to which order, and when."""
+
+    entity: str
+    at: datetime
+    actor: str
+    event: Event
 
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)

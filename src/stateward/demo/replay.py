@@ -6,16 +6,22 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
 
+import msgspec
+
 from stateward.chart import ContextMarker, Lifecycle, chart_of
-from stateward.demo.eventlog import LoggedEvent
-from stateward.engine import Engine
+from stateward.demo.incidents import IncidentLifecycle, incident_log
+from stateward.demo.orders import LoggedEvent
+from stateward.engine import Engine, LifecycleTarget
 from stateward.errors import Refusal, UnknownEntity
 from stateward.kernel import Explanation
+from stateward.ledger import Record
+from stateward.ledger.importing import Report, import_log
 
-__all__ = ["Replay", "Stay", "measure_stays", "replay"]
+__all__ = ["Replay", "Stay", "explain_record", "import_incidents", "look_back", "replay"]
 
 C = TypeVar("C", bound=ContextMarker)
 
@@ -24,7 +30,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass
 class Replay:
-    """What a replay did, counted as it went."""
+    """What came of a log."""
 
     events: int = 0
     entities: int = 0
@@ -32,9 +38,6 @@ class Replay:
     already_done: int = 0
     refused: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """Refusals by (state, event)."""
-    explained: Explanation | None = None
-    """One refusal explained as it happened: the first that a guard made, or else the first of all."""
-    explained_entity: str = ""
 
 
 def replay(
@@ -66,15 +69,27 @@ def replay(
         done.events += 1
         if isinstance(answer, Refusal):
             done.refused[answer.state, answer.event] += 1
-            first_guarded = answer.kind == "guarded" and (done.explained is None or done.explained.outcome != "guarded")
-            if done.explained is None or first_guarded:
-                done.explained, done.explained_entity = engine.why(lifecycle, entity, event), entity
         elif answer.outcome == "applied":
             done.applied += 1
         else:
             done.already_done += 1
         on_progress(done)
     return done
+
+
+def import_incidents(engine: Engine, path: Path, on_progress: Callable[[Replay], object] = lambda _: None) -> Replay:
+    """Import the incident log, as `stateward import` does.
+
+    Raises:
+        ImportStopped: the file is of another form; says in which line and why.
+    """
+
+    def summed(report: Report) -> Replay:
+        sums = (report.applied.total(), report.already_done.total())
+        return Replay(report.rows, report.created, *sums, report.refused)
+
+    target = LifecycleTarget(engine, IncidentLifecycle)
+    return summed(import_log(incident_log(path), target, on_progress=lambda report: on_progress(summed(report))))
 
 
 @dataclass(frozen=True)
@@ -90,28 +105,37 @@ class Stay:
     longest: timedelta | None
 
 
-def measure_stays(engine: Engine, lifecycle: type[Lifecycle[Any]]) -> list[Stay]:
-    """The states of a lifecycle's entities, from its records; in the chart's order, only those ever visited."""
+def look_back(engine: Engine, lifecycle: type[Lifecycle[Any]]) -> tuple[list[Stay], Record | None]:
+    """What the records of a lifecycle's entities tell.
+
+    Returns:
+        The states that were ever visited, in the chart's order; and a refusal that `why` can still explain, since
+        nothing happened to its entity afterwards: one that a guard made, if there is one.
+    """
     lengths: dict[str, list[timedelta]] = defaultdict(list)
+    refused: Record | None = None
     for entity in engine.list(lifecycle):
-        since = _NEVER
+        since, record = _NEVER, None
         for record in engine.history(lifecycle, entity.id):
             if record.outcome != "applied":
                 continue
             if record.state_from is not None:
                 lengths[record.state_from].append(record.occurred_at - since)
             since = record.occurred_at
+        if record is not None and record.outcome == "rejected_invalid":
+            refused = record if refused is None or (record.reason == "guarded" != refused.reason) else refused
     now = engine.census(lifecycle)
-    return [
-        Stay(
-            state,
-            now.get(state, 0),
-            len(lengths[state]),
-            _median(lengths[state]),
-            max(lengths[state], default=None),
-        )
+    stays = [
+        Stay(state, now.get(state, 0), len(lengths[state]), _median(lengths[state]), max(lengths[state], default=None))
         for state in sorted(now.keys() | lengths.keys(), key=lambda state: _place(lifecycle, state))
     ]
+    return stays, refused
+
+
+def explain_record(engine: Engine, lifecycle: type[Lifecycle[Any]], refused: Record) -> Explanation:
+    """Why an event that was the last to be sent to its entity was refused."""
+    event = msgspec.convert(refused.payload, chart_of(lifecycle).events[refused.event])
+    return engine.why(lifecycle, refused.entity, event)
 
 
 def _median(lengths: list[timedelta]) -> timedelta | None:

@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from stateward.engine.core import Authorize, Creating, Sending
+from stateward.engine.importing import LifecycleTarget
 from stateward.engine.threads import Engine
 
 if TYPE_CHECKING:
     from stateward.engine.tasks import AsyncEngine
 
-__all__ = ["AsyncEngine", "Authorize", "Creating", "Engine", "Sending"]
+__all__ = ["AsyncEngine", "Authorize", "Creating", "Engine", "LifecycleTarget", "Sending"]
 
 
 def __getattr__(name: str) -> Any:
