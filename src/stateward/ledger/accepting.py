@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from stateward.chart import Chart, ContextMarker, EventMarker
@@ -117,9 +118,16 @@ def accept_repair(
 
 
 def _actor(given: Actor | str) -> Actor:
-    actor = Actor.of(given)
-    check_text("the actor", str(actor))
-    return actor
+    if isinstance(given, str):
+        return _read_actor(given)
+    check_text("the actor", str(given))
+    return given
+
+
+@lru_cache(maxsize=1024)
+def _read_actor(text: str) -> Actor:
+    """Few actors send many events."""
+    return Actor.of(check_text("the actor", text))
 
 
 def _key(key: str | None, source: Source) -> str | None:

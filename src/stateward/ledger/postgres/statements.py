@@ -153,27 +153,39 @@ def _find_records(operation: FindRecords) -> list[Statement]:
     return [Statement(_QUERIES["find_records"], (_array(operation.ids),), _records)]
 
 
+_ONE = (
+    *EntityRow._fields, *(f"r_{name}" for name in RecordRow._fields),
+    "expected", "slot", "k_digest", "o_effect", "o_payload", "x_name", "t_name", "t_due_at",
+)  # fmt: skip
+"""What the statements of one entity's one event may name, in the order in which `_move_one` gives it."""
+
+
 def _move_one(operation: CommitMoves) -> Statement:
     """One entity's one event, without arrays and the parts that have no rows: faster than a batch of one."""
     [(row, expected)], [record] = operation.moves, operation.records
-    effects, timers = operation.outbox, operation.timers_set
-    parameters: dict[str, Any] = {
-        **row._asdict(), "expected": expected, "slot": random.randrange(64),
-        **{f"r_{name}": value for name, value in record._asdict().items()},
-        "k_digest": operation.receipts[0].digest if operation.receipts else None,
-        "o_effect": _array([each.effect for each in effects]), "o_payload": _array([each.payload for each in effects]),
-        "x_name": _array([name for _, _, name in operation.timers_cancelled]),
-        "t_name": _array([each.name for each in timers]), "t_due_at": _array([each.due_at for each in timers]),
-    }  # fmt: skip
-    parts = (
-        ("receipt_of_one", operation.receipts),
-        ("effects_of_one", effects),
-        ("cancels_of_one", operation.timers_cancelled),
-        ("timers_of_one", timers),
-        ("census_of_one", operation.census),
-    )
-    sql = _QUERIES["move_one"] + "".join(_QUERIES[name] for name, rows in parts if rows)
-    return Statement(f"{sql}SELECT kind, id FROM moved", parameters, list)
+    receipts, effects, timers, cancelled = (
+        operation.receipts, operation.outbox, operation.timers_set, operation.timers_cancelled
+    )  # fmt: skip
+    values = (
+        *row, *record, expected, random.randrange(64), receipts[0].digest if receipts else None,
+        _array([each.effect for each in effects]) if effects else None,
+        _array([each.payload for each in effects]) if effects else None,
+        _array([name for _, _, name in cancelled]) if cancelled else None,
+        _array([each.name for each in timers]) if timers else None,
+        _array([each.due_at for each in timers]) if timers else None,
+    )  # fmt: skip
+    sql = _QUERIES["move_one"]
+    if receipts:
+        sql += _QUERIES["receipt_of_one"]
+    if effects:
+        sql += _QUERIES["effects_of_one"]
+    if cancelled:
+        sql += _QUERIES["cancels_of_one"]
+    if timers:
+        sql += _QUERIES["timers_of_one"]
+    if operation.census:
+        sql += _QUERIES["census_of_one"]
+    return Statement(f"{sql}SELECT kind, id FROM moved", dict(zip(_ONE, values, strict=True)), list)
 
 
 def _fetch_entities(operation: FetchEntities) -> list[Statement]:
