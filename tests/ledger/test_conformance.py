@@ -369,6 +369,27 @@ def test_the_stuck_are_listed_worst_first(engine: Engine, clock: Clock, monkeypa
     assert [each.id for each in engine.stuck(ParcelLifecycle)] == ["p2", "p3"]
 
 
+def test_what_is_due_by_a_time_is_listed_the_first_due_first(
+    engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stateward.engine.core.PAGE_SIZE", 2)
+    for minutes, name in enumerate(("p5", "p1", "p3", "p4", "p2")):
+        clock.now = START + timedelta(minutes=minutes)
+        create(engine, name)
+    attempt(engine, "p1", Pay(amount=100))  # which has no SLA from then on
+
+    def due(minutes: int, **only: Any) -> list[str]:
+        due_by = START + timedelta(hours=1, minutes=minutes)
+        return [each.id for each in engine.list(ParcelLifecycle, due_by=due_by, **only)]
+
+    assert due(-1) == []
+    assert due(0) == ["p5"]
+    assert due(10) == ["p5", "p3", "p4", "p2"]
+    assert due(10, state="ordered", version=1) == ["p5", "p3", "p4", "p2"]
+    assert due(10, state="paid") == due(10, version=2) == []
+    assert due(10, unmoved_since=START + timedelta(minutes=3)) == ["p5", "p3"]
+
+
 def test_the_census_counts_what_is_there(engine: Engine) -> None:
     create(engine, "p1", "p2", "p3")
     attempt(engine, "p1", Pay(amount=100))

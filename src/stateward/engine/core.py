@@ -8,18 +8,17 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, chart_of
 from stateward.errors import DefinitionError, LedgerUnavailable, Refusal, Refused, StatewardError
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.accepting import accept_creation, accept_event, accept_repair
 from stateward.ledger.codec import to_micros
-from stateward.ledger.contract import Capabilities, FetchHistory, FetchStuck, ListEntities, Trips
+from stateward.ledger.contract import Capabilities, FetchHistory, ListEntities, Trips
 from stateward.ledger.ids import RecordIds
 from stateward.ledger.pairs import Pair
 from stateward.ledger.protocol import commit_pairs
-from stateward.ledger.reading import fetch_history, fetch_stuck, list_entities
+from stateward.ledger.reading import fetch_history, list_entities
 from stateward.ledger.results import Source
 
 __all__ = [
@@ -224,36 +223,34 @@ class EngineCore:
 
     def list_page(self, operation: ListEntities) -> Trips[tuple[list[Entity[Any]], ListEntities | None]]:
         """A page of entities."""
-        page = yield from list_entities(operation, self.charts)
-        if len(page) < operation.limit:
-            return page, None
-        after = (0 if operation.state is None else to_micros(page[-1].updated_at), page[-1].id)
-        return page, replace(operation, after=after)
-
-    def stuck_page(self, operation: FetchStuck) -> Trips[tuple[list[Entity[Any]], FetchStuck | None]]:
-        """A page of entities past their time."""
-        page = yield from fetch_stuck(operation, self.charts)
-        if len(page) < operation.limit:
-            return page, None
-        due_by = page[-1].due_by
-        assert due_by is not None
-        return page, replace(operation, after=(to_micros(due_by), page[-1].id))
+        return list_entities(operation, self.charts)
 
     def recording(self, lifecycle: type[Lifecycle[Any]], entity: str) -> FetchHistory:
         """The first page of an entity's records."""
         return FetchHistory(self.kind(lifecycle), entity, None, PAGE_SIZE)
 
-    def overdue(self, lifecycle: type[Lifecycle[Any]]) -> FetchStuck:
+    def overdue(self, lifecycle: type[Lifecycle[Any]]) -> ListEntities:
         """The first page of the entities past their time."""
-        return FetchStuck(self.kind(lifecycle), self.now(), None, PAGE_SIZE)
+        return ListEntities(kind=self.kind(lifecycle), due_by=self.now(), limit=PAGE_SIZE)
 
     def listing(
-        self, lifecycle: type[Lifecycle[Any]], version: int | None, state: str | None, unmoved_since: datetime | None
+        self,
+        lifecycle: type[Lifecycle[Any]],
+        *,
+        version: int | None,
+        state: str | None,
+        unmoved_since: datetime | None,
+        due_by: datetime | None,
     ) -> ListEntities:
         """The first page of a list."""
-        before = None if unmoved_since is None else to_micros(unmoved_since)
-        kind = self.kind(lifecycle)
-        return ListEntities(kind=kind, version=version, state=state, updated_before=before, limit=PAGE_SIZE)
+        return ListEntities(
+            kind=self.kind(lifecycle),
+            version=version,
+            state=state,
+            updated_before=None if unmoved_since is None else to_micros(unmoved_since),
+            due_by=None if due_by is None else to_micros(due_by),
+            limit=PAGE_SIZE,
+        )
 
 
 def by_state(lines: Iterable[tuple[str, int, str, int]]) -> dict[str, int]:

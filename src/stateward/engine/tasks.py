@@ -32,7 +32,7 @@ from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.committing import BATCH_MAX, AsyncCommitter
-from stateward.ledger.contract import AsyncLedger, FetchHistory, FetchStuck, Ledger, ListEntities, Trips
+from stateward.ledger.contract import AsyncLedger, FetchHistory, Ledger, ListEntities, Trips
 from stateward.ledger.joining import async_driver_connection
 from stateward.ledger.opening import open_async_ledger
 from stateward.ledger.pairs import Pair
@@ -179,9 +179,12 @@ class AsyncEngine(AsyncSender):
         version: int | None = None,
         state: str | None = None,
         unmoved_since: datetime | None = None,
+        due_by: datetime | None = None,
     ) -> AsyncIterator[Entity[C]]:
         """As `Engine.list`."""
-        following: ListEntities | None = self._core.listing(lifecycle, version, state, unmoved_since)
+        following: ListEntities | None = self._core.listing(
+            lifecycle, version=version, state=state, unmoved_since=unmoved_since, due_by=due_by
+        )
         while following is not None:
             page, following = await self._read(partial(self._core.list_page, following))
             for each in page:
@@ -189,9 +192,9 @@ class AsyncEngine(AsyncSender):
 
     async def stuck(self, lifecycle: type[Lifecycle[C]]) -> AsyncIterator[Entity[C]]:
         """As `Engine.stuck`."""
-        following: FetchStuck | None = self._core.overdue(lifecycle)
+        following: ListEntities | None = self._core.overdue(lifecycle)
         while following is not None:
-            page, following = await self._read(partial(self._core.stuck_page, following))
+            page, following = await self._read(partial(self._core.list_page, following))
             for each in page:
                 yield each
 

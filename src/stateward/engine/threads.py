@@ -31,7 +31,7 @@ from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
 from stateward.ledger.committing import BATCH_MAX, Committer
-from stateward.ledger.contract import FetchHistory, FetchStuck, Ledger, ListEntities, Trips
+from stateward.ledger.contract import FetchHistory, Ledger, ListEntities, Trips
 from stateward.ledger.joining import driver_connection
 from stateward.ledger.pairs import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
@@ -199,25 +199,31 @@ class Engine(Sender):
         version: int | None = None,
         state: str | None = None,
         unmoved_since: datetime | None = None,
+        due_by: datetime | None = None,
     ) -> Iterator[Entity[C]]:
-        """Entities by id, or with a state those that have not moved for longest first; read in pages.
+        """Entities by id; with a state those that have not moved for longest first; with `due_by` the first due first.
+
+        They are read in pages.
 
         Args:
             lifecycle: the lifecycle.
             version: only those on this version.
             state: only those in this configuration.
             unmoved_since: only those that have not moved since then.
+            due_by: only those with an active state whose SLA ends then, or has ended before.
         """
-        following: ListEntities | None = self._core.listing(lifecycle, version, state, unmoved_since)
+        following: ListEntities | None = self._core.listing(
+            lifecycle, version=version, state=state, unmoved_since=unmoved_since, due_by=due_by
+        )
         while following is not None:
             page, following = self._read(partial(self._core.list_page, following))
             yield from page
 
     def stuck(self, lifecycle: type[Lifecycle[C]]) -> Iterator[Entity[C]]:
         """Entities past an active state's SLA, the longest overdue first; read in pages."""
-        following: FetchStuck | None = self._core.overdue(lifecycle)
+        following: ListEntities | None = self._core.overdue(lifecycle)
         while following is not None:
-            page, following = self._read(partial(self._core.stuck_page, following))
+            page, following = self._read(partial(self._core.list_page, following))
             yield from page
 
     def census(self, lifecycle: type[Lifecycle[Any]]) -> dict[str, int]:

@@ -23,7 +23,6 @@ __all__ = [
     "EntityMove",
     "FetchEntities",
     "FetchHistory",
-    "FetchStuck",
     "FindRecords",
     "Interrupted",
     "Ledger",
@@ -162,7 +161,7 @@ class FetchHistory(msgspec.Struct, frozen=True):
 
 
 class ListEntities(msgspec.Struct, frozen=True, kw_only=True):
-    """Read entities of a kind: by id, or with a state by (updated_at, id).
+    """Read entities of a kind: by id; with a state, by (updated_at, id); with an end of SLAs, by (due_by, id).
 
     Its page: at most `limit` EntityRows behind `after`, the pair that the last one of the page before had; of the
     listing by id its number is 0.
@@ -172,8 +171,17 @@ class ListEntities(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None = None
     state: str | None = None
     updated_before: int | None = None
+    due_by: int | None = None
+    """Only those with an active state whose SLA ends then, or before."""
     after: tuple[int, str] | None = None
     limit: int
+
+    def number_of(self, row: EntityRow) -> int:
+        """What an entity's place in the list begins with."""
+        if self.due_by is not None:
+            assert row.due_by is not None
+            return row.due_by
+        return row.updated_at if self.state is not None else 0
 
 
 class CountCensus(msgspec.Struct, frozen=True):
@@ -183,18 +191,6 @@ class CountCensus(msgspec.Struct, frozen=True):
     """
 
     kind: str | None = None
-
-
-class FetchStuck(msgspec.Struct, frozen=True):
-    """Read entities past their `due_by`, the longest overdue first.
-
-    Its page: at most `limit` EntityRows behind `after`, which is (due_by, id).
-    """
-
-    kind: str
-    now: int
-    after: tuple[int, str] | None
-    limit: int
 
 
 class RegisterLifecycle(msgspec.Struct, frozen=True):
@@ -217,7 +213,6 @@ Operation: TypeAlias = (
     | FetchHistory
     | ListEntities
     | CountCensus
-    | FetchStuck
     | RegisterLifecycle
 )
 

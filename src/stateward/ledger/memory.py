@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -14,7 +14,6 @@ from stateward.ledger.contract import (
     CreateEntities,
     FetchEntities,
     FetchHistory,
-    FetchStuck,
     FindRecords,
     ListEntities,
     LoadPairs,
@@ -71,7 +70,6 @@ class MemoryLedger:
             FetchEntities: self._fetch_entities,
             FetchHistory: self._fetch_history,
             ListEntities: self._list_entities,
-            FetchStuck: self._fetch_stuck,
             CountCensus: self._count_census,
             RegisterLifecycle: self._register_lifecycle,
         }
@@ -129,30 +127,17 @@ class MemoryLedger:
         return [row for row in rows if place(row) > behind][: operation.limit]
 
     def _list_entities(self, operation: ListEntities) -> Page:
-        def place(row: EntityRow) -> tuple[int, str]:
-            return (0 if operation.state is None else row.updated_at), row.id
-
-        rows = (
+        rows = [
             row
             for row in self._entities.values()
             if row.kind == operation.kind
             and operation.version in (None, row.version)
             and operation.state in (None, row.state)
             and (operation.updated_before is None or row.updated_at < operation.updated_before)
-        )
-        return _page(rows, place, operation.after, operation.limit)
-
-    def _fetch_stuck(self, operation: FetchStuck) -> Page:
-        def place(row: EntityRow) -> tuple[int, str]:
-            assert row.due_by is not None
-            return row.due_by, row.id
-
-        rows = (
-            row
-            for row in self._entities.values()
-            if row.kind == operation.kind and row.due_by is not None and row.due_by <= operation.now
-        )
-        return _page(rows, place, operation.after, operation.limit)
+            and (operation.due_by is None or (row.due_by is not None and row.due_by <= operation.due_by))
+        ]
+        placed = sorted(((operation.number_of(row), row.id), row) for row in rows)
+        return [row for place, row in placed if operation.after is None or place > operation.after][: operation.limit]
 
     def _count_census(self, operation: CountCensus) -> Page:
         return [
@@ -163,10 +148,3 @@ class MemoryLedger:
 
     def _register_lifecycle(self, operation: RegisterLifecycle) -> Page:
         return [(self._lifecycles.setdefault((operation.kind, operation.version), operation.digest),)]
-
-
-def _page(
-    rows: Iterable[EntityRow], place: Callable[[EntityRow], tuple[int, str]], after: tuple[int, str] | None, limit: int
-) -> Page:
-    ordered = sorted(rows, key=place)
-    return [row for row in ordered if after is None or place(row) > after][:limit]

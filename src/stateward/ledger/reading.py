@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from stateward.chart import Chart
 from stateward.errors import DefinitionError, LedgerCorrupt, UnknownEntity, VersionUnknown
@@ -14,7 +15,6 @@ from stateward.ledger.contract import (
     CountCensus,
     FetchEntities,
     FetchHistory,
-    FetchStuck,
     ListEntities,
     RegisterLifecycle,
     Trip,
@@ -31,7 +31,6 @@ __all__ = [
     "fetch_entities",
     "fetch_entity",
     "fetch_history",
-    "fetch_stuck",
     "list_entities",
     "register_lifecycles",
 ]
@@ -78,16 +77,13 @@ def fetch_entities(kind: str, ids: Sequence[str], charts: Charts) -> Trips[dict[
     return {row.id: entity_of(row, charts) for row in rows if row is not None}
 
 
-def list_entities(operation: ListEntities, charts: Charts) -> Trips[list[Entity[Any]]]:
-    """One page of a list."""
+def list_entities(operation: ListEntities, charts: Charts) -> Trips[tuple[list[Entity[Any]], ListEntities | None]]:
+    """One page of a list, and what reads the next one; None if there is none."""
     [rows] = yield Trip((operation,))
-    return [entity_of(row, charts) for row in rows]
-
-
-def fetch_stuck(operation: FetchStuck, charts: Charts) -> Trips[list[Entity[Any]]]:
-    """One page of the entities past their time."""
-    [rows] = yield Trip((operation,))
-    return [entity_of(row, charts) for row in rows]
+    page = [entity_of(row, charts) for row in rows]
+    if len(rows) < operation.limit:
+        return page, None
+    return page, replace(operation, after=(operation.number_of(rows[-1]), rows[-1].id))
 
 
 def fetch_history(operation: FetchHistory) -> Trips[list[Record]]:

@@ -216,12 +216,16 @@ WHERE kind = %(kind)s AND state = %(state)s AND (updated_at, id) > (stateward_ti
     AND (%(before)s::bigint IS NULL OR updated_at < stateward_time(%(before)s))
 ORDER BY updated_at, id LIMIT %(limit)s;
 
--- name: fetch_stuck
+-- name: list_by_due
 SELECT kind, id, part, version, state, history::text, context::text, revision, stateward_micros(created_at),
     stateward_micros(updated_at), entered::text, stateward_micros(due_by), parent_kind, parent_id, traceparent
 FROM entity
-WHERE kind = %s AND due_by IS NOT NULL AND due_by <= stateward_time(%s) AND (due_by, id) > (stateward_time(%s), %s)
-ORDER BY due_by, id LIMIT %s;
+WHERE kind = %(kind)s AND due_by IS NOT NULL AND due_by <= stateward_time(%(due_by)s)
+    AND (due_by, id) > (stateward_time(%(number)s), %(id)s)
+    AND (%(state)s::text IS NULL OR state = %(state)s)
+    AND (%(version)s::integer IS NULL OR version = %(version)s)
+    AND (%(before)s::bigint IS NULL OR updated_at < stateward_time(%(before)s))
+ORDER BY due_by, id LIMIT %(limit)s;
 
 -- name: count_census
 SELECT kind, version, state, sum(count)::bigint FROM census

@@ -14,7 +14,6 @@ from stateward.ledger.contract import (
     CreateEntities,
     FetchEntities,
     FetchHistory,
-    FetchStuck,
     FindRecords,
     ListEntities,
     LoadPairs,
@@ -208,14 +207,13 @@ def _list_entities(operation: ListEntities) -> list[Statement]:
     number, entity = operation.after or (0, "")
     given = {
         "kind": operation.kind, "version": operation.version, "before": operation.updated_before,
-        "state": operation.state, "number": number, "id": entity, "limit": operation.limit,
+        "state": operation.state, "due_by": operation.due_by, "number": number, "id": entity,
+        "limit": operation.limit,
     }  # fmt: skip
-    return [Statement(_QUERIES["list_by_id" if operation.state is None else "list_by_state"], given, _entities)]
-
-
-def _fetch_stuck(operation: FetchStuck) -> list[Statement]:
-    after = operation.after or (0, "")
-    return [Statement(_QUERIES["fetch_stuck"], (operation.kind, operation.now, *after, operation.limit), _entities)]
+    query = (
+        "list_by_due" if operation.due_by is not None else "list_by_id" if operation.state is None else "list_by_state"
+    )
+    return [Statement(_QUERIES[query], given, _entities)]
 
 
 def _entities(rows: list[Any]) -> Page:
@@ -242,7 +240,6 @@ _MAKE: dict[type, Callable[[Any], list[Statement]]] = {
     FetchEntities: _fetch_entities,
     FetchHistory: _fetch_history,
     ListEntities: _list_entities,
-    FetchStuck: _fetch_stuck,
     CountCensus: _count_census,
     RegisterLifecycle: _register_lifecycle,
 }

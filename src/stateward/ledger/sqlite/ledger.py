@@ -19,7 +19,6 @@ from stateward.ledger.contract import (
     CreateEntities,
     FetchEntities,
     FetchHistory,
-    FetchStuck,
     FindRecords,
     ListEntities,
     LoadPairs,
@@ -302,18 +301,15 @@ def _fetch_history(cursor: sqlite3.Cursor, operation: FetchHistory) -> Page:
 
 
 def _list_entities(cursor: sqlite3.Cursor, operation: ListEntities) -> Page:
-    number, entity = operation.after or (-1, "")
+    number, entity = operation.after or (-(2**62), "")
     beside = (operation.version, operation.updated_before, operation.limit)
-    if operation.state is None:
-        rows = cursor.execute(_QUERIES["list_by_id"], (operation.kind, entity, *beside))
-    else:
+    if operation.due_by is not None:
+        given = (operation.kind, operation.due_by, number, entity, operation.state, *beside)
+        rows = cursor.execute(_QUERIES["list_by_due"], given)
+    elif operation.state is not None:
         rows = cursor.execute(_QUERIES["list_by_state"], (operation.kind, operation.state, number, entity, *beside))
-    return [EntityRow._make(row) for row in rows.fetchall()]
-
-
-def _fetch_stuck(cursor: sqlite3.Cursor, operation: FetchStuck) -> Page:
-    after = operation.after or (-(2**62), "")
-    rows = cursor.execute(_QUERIES["fetch_stuck"], (operation.kind, operation.now, *after, operation.limit))
+    else:
+        rows = cursor.execute(_QUERIES["list_by_id"], (operation.kind, entity, *beside))
     return [EntityRow._make(row) for row in rows.fetchall()]
 
 
@@ -335,7 +331,6 @@ _RUN: dict[type, Callable[[sqlite3.Cursor, Any], Page]] = {
     FetchEntities: _fetch_entities,
     FetchHistory: _fetch_history,
     ListEntities: _list_entities,
-    FetchStuck: _fetch_stuck,
     CountCensus: _count_census,
     RegisterLifecycle: _register_lifecycle,
 }

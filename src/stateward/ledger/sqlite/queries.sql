@@ -68,12 +68,13 @@ WHERE kind = ?1 AND state = ?2 AND (updated_at, id) > (?3, ?4) AND (?5 IS NULL O
     AND (?6 IS NULL OR updated_at < ?6)
 ORDER BY updated_at, id LIMIT ?7;
 
--- name: fetch_stuck
+-- name: list_by_due
 SELECT kind, id, part, version, state, history, context, revision, created_at, updated_at, entered, due_by,
     parent_kind, parent_id, traceparent
 FROM entity
-WHERE kind = ?1 AND due_by IS NOT NULL AND due_by <= ?2 AND (due_by, id) > (?3, ?4)
-ORDER BY due_by, id LIMIT ?5;
+WHERE kind = ?1 AND due_by IS NOT NULL AND due_by <= ?2 AND (due_by, id) > (?3, ?4) AND (?5 IS NULL OR state = ?5)
+    AND (?6 IS NULL OR version = ?6) AND (?7 IS NULL OR updated_at < ?7)
+ORDER BY due_by, id LIMIT ?8;
 
 -- name: count_census
 SELECT kind, version, state, sum(count) FROM census
