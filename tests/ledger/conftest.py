@@ -87,3 +87,10 @@ def make_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make
     yield make
     for ledger in opened:
         ledger.close()
+
+
+@pytest.fixture
+def quick_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What becomes of a commit whose reply is lost is looked for at once, for tests in which waiting does not help."""
+    for engine in ("threads", "tasks"):
+        monkeypatch.setattr(f"stateward.engine.{engine}.SETTLE_DELAYS_S", (0.01, 0.02))

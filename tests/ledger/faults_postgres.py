@@ -69,6 +69,8 @@ class Link:
         self.server = server
         self.how = ""
         """What becomes of the request that it lost: see `Proxy`."""
+        self.is_done = Event()
+        """Whether the server has done what came late, or has gone."""
 
     def cut(self) -> None:
         shut(self.client)
@@ -94,7 +96,6 @@ class Proxy:
         self._links: list[Link] = []
         self._threads: list[Thread] = []
         self._late: tuple[Link, bytes] | None = None
-        self._is_done = Event()
         self.has_cut = Event()
         self.is_away = False
         """Whether connections are refused."""
@@ -110,8 +111,9 @@ class Proxy:
         """Let the late request come through, and wait until the server has done it."""
         assert self._late is not None
         link, request = self._late
+        link.is_done.clear()
         link.server.sendall(request)
-        assert self._is_done.wait(WAIT_S)
+        assert link.is_done.wait(WAIT_S)
 
     def close(self) -> None:
         self.is_away = True
@@ -184,7 +186,7 @@ class Proxy:
         for reply in received(link.server):
             if link.how == "late":
                 if reply[-6:-1] == b"Z\0\0\0\5":  # ready for the next query
-                    self._is_done.set()
+                    link.is_done.set()
             elif link.how == "reply":
                 self.has_cut.set()
                 break
@@ -194,7 +196,7 @@ class Proxy:
                 except OSError:
                     break
         link.cut()
-        self._is_done.set()
+        link.is_done.set()
 
 
 SYNC = b"S\0\0\0\4"

@@ -21,6 +21,7 @@ from tests.ledger.faults_postgres import wait_until
 from tests.ledger.servers import Server, free_port
 from tests.ledger.small_disk import MountNotPermitted, SmallDisk
 
+pytestmark = pytest.mark.usefixtures("quick_settling")
 DISK_BYTES = 64 << 20
 LEFT_BYTES = 256 << 10
 

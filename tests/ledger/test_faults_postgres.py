@@ -15,11 +15,12 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from stateward import Conflict, Final, Lifecycle, Refusal, State, on
-from stateward.engine import Engine, Sending
+from stateward.engine import AsyncEngine, Engine, Sending
 from stateward.errors import LedgerCorrupt, LedgerUnavailable, StatewardError, Unkeepable, VersionUnknown
 from stateward.ledger import Applied
 from stateward.ledger.contract import CommitMoves, CreateEntities, LoadPairs, Trip
-from stateward.ledger.postgres import PostgresLedger
+from stateward.ledger.postgres import AsyncPostgresLedger, PostgresLedger
+from tests.ledger.by_tasks import EngineByTasks
 from tests.ledger.faults_counting import Close, Count, CountLifecycle, Tick, check_engine, ticks
 from tests.ledger.faults_parent import acks_of, check_left_behind, start_child
 from tests.ledger.faults_postgres import OwnServer, Proxy, blocked_backends, wait_until
@@ -199,12 +200,25 @@ def own_dsn(own_server: OwnServer) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
-@pytest.fixture
-def own_engine(own_dsn: str) -> Iterator[Engine]:
-    with Engine(PostgresLedger(own_dsn, timeout_s=5.0), lifecycles=[CountLifecycle]) as made:
-        for entity in ("c1", "c2"):
-            made.create(CountLifecycle, entity, Count(), actor="a:1")
-        yield made
+BOTH = ["threads", "tasks"]
+"""The engines that are held to it; the one for tasks behind the calls of the one for threads."""
+
+
+def engine_by(way: str, dsn: str, timeout_s: float) -> Any:
+    if way == "threads":
+        return Engine(PostgresLedger(dsn, timeout_s=timeout_s), lifecycles=[CountLifecycle])
+    return EngineByTasks(
+        lambda: AsyncEngine(AsyncPostgresLedger(dsn, timeout_s=timeout_s), lifecycles=[CountLifecycle])
+    )
+
+
+@pytest.fixture(params=BOTH)
+def own_engine(own_dsn: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    made = engine_by(request.param, own_dsn, 5.0)
+    for entity in ("c1", "c2"):
+        made.create(CountLifecycle, entity, Count(), actor="a:1")
+    yield made
+    made.close()
 
 
 def send_until_done(engine: Engine, n: int, entity: str) -> list[Applied[Count]]:
@@ -285,14 +299,14 @@ def proxy(own_server: OwnServer) -> Iterator[Proxy]:
     made.close()
 
 
-@pytest.fixture
-def far_engine(proxy: Proxy, own_dsn: str) -> Iterator[Engine]:
+@pytest.fixture(params=BOTH)
+def far_engine(proxy: Proxy, own_dsn: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An engine that reaches its server through the proxy."""
-    ledger = PostgresLedger(make_conninfo(own_dsn, port=proxy.port), timeout_s=0.5)
-    with Engine(ledger, lifecycles=[CountLifecycle]) as made:
-        for entity in ("c1", "c2", "c3"):
-            made.create(CountLifecycle, entity, Count(), actor="a:1")
-        yield made
+    made = engine_by(request.param, make_conninfo(own_dsn, port=proxy.port), 0.5)
+    for entity in ("c1", "c2", "c3"):
+        made.create(CountLifecycle, entity, Count(), actor="a:1")
+    yield made
+    made.close()
 
 
 LOSSES = ["request", "reply", "late"]
@@ -430,6 +444,7 @@ def check_created(engine: Engine, record: str) -> None:
         engine.create(CountLifecycle, "c9", Count(ticks=(1,)), actor="a:1", key="k")
 
 
+@pytest.mark.usefixtures("quick_settling")
 @pytest.mark.parametrize("key", [None, "k"], ids=["no-key", "key"])
 @pytest.mark.parametrize("loss", ["request", "reply"])
 def test_an_outcome_that_stays_unknown_is_told_with_the_record(

@@ -4,7 +4,7 @@ what is written with what, and by which plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from threading import Thread
 from typing import Any
@@ -34,7 +34,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def held_up(admin: psycopg.Connection[Any], entity: str) -> Iterator[None]:
+def held_up(admin: psycopg.Connection[Any], entity: str) -> Generator[None]:
     """Hold up whoever writes an effect of an entity, in the midst of the statement that does."""
     admin.execute("SELECT pg_advisory_lock(77)")
     admin.execute(
