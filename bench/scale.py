@@ -242,6 +242,8 @@ def _again(call: Callable[[], object], number: int) -> Run:
 # Filling, by statements that both databases know but for a few expressions.
 
 _TEMPLATE = "template"
+_AT_ONCE = 500_000
+"""Rows of one statement: SQLite keeps them all until the last is selected, since a trigger looks at the table."""
 
 
 def _name(number: int) -> str:
@@ -253,7 +255,7 @@ class _Dialect:
     """How a database says what the rows of entity n hold."""
 
     series: str
-    """The numbers from 1 to {count} as `series (n)`, before the SELECT."""
+    """The numbers from {first} to {last} as `series (n)`, before the SELECT."""
     name: str
     record: str
     """Of entity n, created at {at}: the id of its record."""
@@ -264,7 +266,7 @@ class _Dialect:
 
 
 _POSTGRES = _Dialect(
-    series="WITH series AS (SELECT n FROM generate_series(1::bigint, {count}) AS n)",
+    series="WITH series AS (SELECT n FROM generate_series({first}::bigint, {last}) AS n)",
     name="'order-' || lpad(n::text, 9, '0')",
     record=(
         "(lpad(to_hex({at} / 1000), 12, '0') || '7' || lpad(to_hex(n % 4096), 3, '0')"
@@ -274,7 +276,7 @@ _POSTGRES = _Dialect(
     entered="jsonb_build_object('pending', {at})",
 )
 _SQLITE = _Dialect(
-    series="WITH RECURSIVE series (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM series WHERE n < {count})",
+    series="WITH RECURSIVE series (n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM series WHERE n < {last})",
     name="printf('order-%09d', n)",
     record="bench_record(n, {at})",
     moment="{micros}",
@@ -305,10 +307,11 @@ def _fillings(dialect: _Dialect, count: int) -> list[Sequence[str]]:
     ):
         columns = ", ".join({**own, **names}.get(field, f"t.{field}") for field in fields)
         key = "id" if table == "entity" else "entity"
-        series = dialect.series.format(count=count)
-        take = f"CREATE TEMPORARY TABLE template_{table} AS SELECT * FROM {table} WHERE {key} = '{_TEMPLATE}'"
-        fill = f"{series} INSERT INTO {table} SELECT {columns} FROM template_{table} t, series"
-        fillings.append((take, fill))
+        statements = [f"CREATE TEMPORARY TABLE template_{table} AS SELECT * FROM {table} WHERE {key} = '{_TEMPLATE}'"]
+        for first in range(1, count + 1, _AT_ONCE):
+            series = dialect.series.format(first=first, last=min(first + _AT_ONCE - 1, count))
+            statements.append(f"{series} INSERT INTO {table} SELECT {columns} FROM template_{table} t, series")
+        fillings.append(statements)
     return fillings
 
 

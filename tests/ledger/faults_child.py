@@ -4,7 +4,8 @@
 
 It sends Tick(n) under the key `k<n>` for COUNT numbers from FIRST on, to c0 and c1 in turn, in batches of BATCH, and
 prints a line `ack <n> <record> <revision>` for each answer. The environment names the point at which it kills itself,
-as `STATEWARD_FAULT=point:nth`; what was sent before the first tick does not count.
+as `STATEWARD_FAULT=point:nth`; what was sent before the first tick does not count. `STATEWARD_ENGINE=tasks` has the
+engine for tasks send.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import stateward.ledger.sqlite.ledger as sqlite_ledger
-from stateward.engine import Engine, Sending
+from stateward.engine import AsyncEngine, Engine, Sending
 from stateward.ledger import Applied
 from stateward.ledger.contract import CommitMoves, LoadPairs, Trip
-from stateward.ledger.postgres import PostgresLedger
+from stateward.ledger.postgres import AsyncPostgresLedger, PostgresLedger
 from stateward.ledger.sqlite import SqliteLedger
+from tests.ledger.by_tasks import EngineByTasks
 from tests.ledger.faults_counting import Count, CountLifecycle, Tick
 
 __all__ = ["entity_of", "main"]
@@ -45,25 +47,41 @@ class Fault:
 def plant(fault: Fault) -> None:
     """Let every trip, and each statement of SQLite's writing, come by its points."""
 
+    def reach_before(trip: Trip) -> None:
+        if any(isinstance(each, LoadPairs) for each in trip.operations):
+            fault.reach("before-read")
+
+    def reach_behind(trip: Trip) -> None:
+        if any(isinstance(each, LoadPairs) for each in trip.operations):
+            fault.reach("between-read-and-write")
+        if any(isinstance(each, CommitMoves) for each in trip.operations):
+            fault.reach("after-write")
+
     def plant_trips(ledger: Any) -> None:
         make = ledger._make
 
         def made(self: Any, connection: Any, trip: Trip) -> Any:
-            is_read = any(isinstance(each, LoadPairs) for each in trip.operations)
-            is_write = any(isinstance(each, CommitMoves) for each in trip.operations)
-            if is_read:
-                fault.reach("before-read")
+            reach_before(trip)
             pages = make(self, connection, trip)
-            if is_read:
-                fault.reach("between-read-and-write")
-            if is_write:
-                fault.reach("after-write")
+            reach_behind(trip)
+            return pages
+
+        ledger._make = made
+
+    def plant_trips_of_tasks(ledger: Any) -> None:
+        make = ledger._make
+
+        async def made(self: Any, connection: Any, trip: Trip) -> Any:
+            reach_before(trip)
+            pages = await make(self, connection, trip)
+            reach_behind(trip)
             return pages
 
         ledger._make = made
 
     plant_trips(SqliteLedger)
     plant_trips(PostgresLedger)
+    plant_trips_of_tasks(AsyncPostgresLedger)
     many, patiently = sqlite_ledger._many, SqliteLedger._patiently
 
     def write_many(cursor: Any, query: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -85,11 +103,17 @@ def entity_of(n: int) -> str:
     return f"c{n % 2}"
 
 
+def open_engine(address: str) -> Any:
+    if os.environ.get("STATEWARD_ENGINE") == "tasks":
+        return EngineByTasks(lambda: AsyncEngine(address, lifecycles=[CountLifecycle]))
+    return Engine(address, lifecycles=[CountLifecycle])
+
+
 def main(address: str, first: int, count: int, batch: int) -> None:
     """Send, and say what was acknowledged."""
     fault = Fault(os.environ.get("STATEWARD_FAULT", ""))
     plant(fault)
-    with Engine(address, lifecycles=[CountLifecycle]) as engine:
+    with open_engine(address) as engine:
         for entity in ("c0", "c1"):
             engine.create(CountLifecycle, entity, Count(), actor="child:1", key="made")
         print("ready", flush=True)

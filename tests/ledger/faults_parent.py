@@ -25,12 +25,14 @@ class Ack(NamedTuple):
     revision: int
 
 
-def start_child(address: str, first: int, count: int, *, batch: int = 1, fault: str = "") -> subprocess.Popen[str]:
+def start_child(
+    address: str, first: int, count: int, *, batch: int = 1, fault: str = "", way: str = "threads"
+) -> subprocess.Popen[str]:
     """Start a child that sends."""
     return subprocess.Popen(
         [sys.executable, "-m", "tests.ledger.faults_child", address, str(first), str(count), str(batch)],
         cwd=ROOT,
-        env={**os.environ, "STATEWARD_FAULT": fault},
+        env={**os.environ, "STATEWARD_FAULT": fault, "STATEWARD_ENGINE": way},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -61,13 +61,30 @@ def admin(postgres_dsn: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
+BOTH = ["threads", "tasks"]
+"""The engines that are held to it; the one for tasks behind the calls of the one for threads."""
+
+
+def engine_by(way: str, dsn: str, timeout_s: float) -> Any:
+    if way == "threads":
+        return Engine(PostgresLedger(dsn, timeout_s=timeout_s), lifecycles=[CountLifecycle])
+    return EngineByTasks(
+        lambda: AsyncEngine(AsyncPostgresLedger(dsn, timeout_s=timeout_s), lifecycles=[CountLifecycle])
+    )
+
+
 @pytest.fixture
-def engine(postgres_dsn: str) -> Iterator[Engine]:
+def engine(postgres_dsn: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """An engine for threads; of tests that say so, for tasks too."""
     dsn = make_conninfo(postgres_dsn, options="-cdeadlock_timeout=50ms")
-    with Engine(PostgresLedger(dsn), lifecycles=[CountLifecycle]) as made:
-        for entity in ("c1", "c2"):
-            made.create(CountLifecycle, entity, Count(), actor="a:1")
-        yield made
+    made = engine_by(getattr(request, "param", "threads"), dsn, 10.0)
+    for entity in ("c1", "c2"):
+        made.create(CountLifecycle, entity, Count(), actor="a:1")
+    yield made
+    made.close()
+
+
+EITHER = pytest.mark.parametrize("engine", BOTH, indirect=True)
 
 
 def tick(engine: Engine, n: int, entity: str = "c1", **given: Any) -> Applied[Count]:
@@ -75,14 +92,19 @@ def tick(engine: Engine, n: int, entity: str = "c1", **given: Any) -> Applied[Co
 
 
 def trips_of(monkeypatch: pytest.MonkeyPatch, before: Callable[[Any, Trip], None]) -> None:
-    """Let a function come before each trip of a ledger for threads, with its connection."""
-    make = PostgresLedger._make
+    """Let a function come before each trip of a ledger, with its connection."""
+    make, make_by_task = PostgresLedger._make, AsyncPostgresLedger._make
 
     def made(self: PostgresLedger, connection: Any, trip: Trip) -> Any:
         before(connection, trip)
         return make(self, connection, trip)
 
+    async def made_by_task(self: AsyncPostgresLedger, connection: Any, trip: Trip) -> Any:
+        before(connection, trip)
+        return await make_by_task(self, connection, trip)
+
     monkeypatch.setattr(PostgresLedger, "_make", made)
+    monkeypatch.setattr(AsyncPostgresLedger, "_make", made_by_task)
 
 
 def holds(trip: Trip, operation: type) -> bool:
@@ -92,10 +114,13 @@ def holds(trip: Trip, operation: type) -> bool:
 # The process is killed.
 
 
+@pytest.mark.parametrize("way", BOTH)
 @pytest.mark.parametrize("batch", [1, 7], ids=["single", "batches"])
 @pytest.mark.parametrize("point", ["before-read", "between-read-and-write", "after-write"])
-def test_a_killed_process_loses_nothing_and_applies_nothing_twice(postgres_dsn: str, point: str, batch: int) -> None:
-    child = start_child(postgres_dsn, 0, 40, batch=batch, fault=f"{point}:4")
+def test_a_killed_process_loses_nothing_and_applies_nothing_twice(
+    postgres_dsn: str, point: str, batch: int, way: str
+) -> None:
+    child = start_child(postgres_dsn, 0, 40, batch=batch, fault=f"{point}:4", way=way)
     acks = acks_of(child)
     assert child.returncode == -signal.SIGKILL
     assert 0 < len(acks) < 40
@@ -124,6 +149,7 @@ def test_processes_that_make_a_fresh_database_ready_at_once_and_send_the_same(
 # The connection is taken away.
 
 
+@EITHER
 def test_a_backend_terminated_between_trips_is_gone_round(
     engine: Engine, admin: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +168,7 @@ def test_a_backend_terminated_between_trips_is_gone_round(
     check_engine(engine)
 
 
+@EITHER
 def test_a_backend_terminated_while_nobody_sent_is_not_noticed(engine: Engine, admin: psycopg.Connection[Any]) -> None:
     admin.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
@@ -151,6 +178,7 @@ def test_a_backend_terminated_while_nobody_sent_is_not_noticed(engine: Engine, a
     check_engine(engine)
 
 
+@EITHER
 def test_a_backend_terminated_while_nobody_read_is_not_noticed(engine: Engine, admin: psycopg.Connection[Any]) -> None:
     admin.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
@@ -159,6 +187,7 @@ def test_a_backend_terminated_while_nobody_read_is_not_noticed(engine: Engine, a
     assert engine.get(CountLifecycle, "c1").revision == 1
 
 
+@EITHER
 @pytest.mark.parametrize("key", [None, "k1"], ids=["no-key", "key"])
 def test_a_backend_terminated_while_it_writes_is_gone_round(
     engine: Engine, admin: psycopg.Connection[Any], key: str | None
@@ -198,18 +227,6 @@ def own_dsn(own_server: OwnServer) -> Iterator[str]:
     own_server.wait_ready()
     with psycopg.connect(own_server.dsn, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-BOTH = ["threads", "tasks"]
-"""The engines that are held to it; the one for tasks behind the calls of the one for threads."""
-
-
-def engine_by(way: str, dsn: str, timeout_s: float) -> Any:
-    if way == "threads":
-        return Engine(PostgresLedger(dsn, timeout_s=timeout_s), lifecycles=[CountLifecycle])
-    return EngineByTasks(
-        lambda: AsyncEngine(AsyncPostgresLedger(dsn, timeout_s=timeout_s), lifecycles=[CountLifecycle])
-    )
 
 
 @pytest.fixture(params=BOTH)
@@ -510,6 +527,7 @@ def test_a_serialization_failure_is_gone_round(postgres_dsn: str, admin: psycopg
         check_engine(engine)
 
 
+@EITHER
 def test_an_open_transaction_that_holds_one_entity_does_not_hold_up_others(
     engine: Engine, admin: psycopg.Connection[Any]
 ) -> None:
@@ -526,6 +544,7 @@ def test_an_open_transaction_that_holds_one_entity_does_not_hold_up_others(
     check_engine(engine)
 
 
+@EITHER
 def test_an_entity_that_stays_held_is_told_and_nothing_of_it_is_kept(
     engine: Engine, admin: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -574,6 +593,37 @@ def test_engines_that_register_lifecycles_in_opposite_orders_do_not_fail(
 
 
 # Rows that the database refuses.
+
+
+@EITHER
+@pytest.mark.parametrize("code", ["40001", "40P01", "55P03"], ids=["serialization", "deadlock", "lock"])
+def test_what_is_rolled_back_for_others_again_and_again_is_told_some_time(
+    engine: Engine, admin: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """Writing c1 fails each time, as if for others; c2 beside it is written, and c1 once it no longer does."""
+    monkeypatch.setattr("stateward.ledger.committing.HELD_S_MAX", 0.3)
+    admin.execute(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \
+        $$ BEGIN PERFORM nextval('tries'); RAISE EXCEPTION 'not now' USING ERRCODE = tg_argv[0]; END $$"
+    )
+    admin.execute("CREATE SEQUENCE tries")
+    admin.execute(
+        f"CREATE TRIGGER fail BEFORE INSERT ON outbox FOR EACH ROW WHEN (new.entity = 'c1') \
+        EXECUTE FUNCTION fail('{code}')".encode()
+    )
+    sendings = [
+        Sending(lifecycle=CountLifecycle, entity=each, event=Tick(n=1), actor="a:1", key="k") for each in ("c1", "c2")
+    ]
+    failed, other = engine.send_many(sendings)
+    assert isinstance(other, Applied)
+    assert isinstance(failed, LedgerUnavailable)
+    assert not failed.is_outcome_unknown
+    [tries] = admin.execute("SELECT last_value FROM tries").fetchone() or (0,)
+    assert 3 < tries < 1000
+    assert len(check_engine(engine)["c1"]) == 1
+    admin.execute("DROP TRIGGER fail ON outbox")
+    assert [type(each) for each in engine.send_many(sendings)] == [Applied, Applied]
+    assert ticks(check_engine(engine)["c1"]) == [1]
 
 
 @pytest.mark.parametrize("created", [False, True], ids=["events", "with-creations"])

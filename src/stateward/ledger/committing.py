@@ -11,7 +11,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from threading import Condition, Event, Lock, Semaphore
+from threading import Condition, Lock, Semaphore
 from typing import Protocol
 
 from stateward.errors import LedgerUnavailable
@@ -54,8 +54,9 @@ class _Waiter:
         self.pairs = pairs
         self.batch: list[_Waiter] | None = None
         """What this thread is to commit, its own pairs among them, once it is its turn."""
-        self.wake: Event | None = None
-        """None: its turn came at once, and nobody need wake it."""
+        self.wake: Lock | None = None
+        """Held until it is this thread's turn, or its pairs are committed; a lock costs a fraction of an Event. None: its
+        turn came at once, and nobody need wake it."""
 
 
 class Committer:
@@ -109,14 +110,15 @@ class Committer:
                 while self._is_busy and self._waiting and self._waiting + len(pairs) > QUEUE_MAX:
                     self._has_room.wait()
                 if self._is_busy:
-                    waiter.wake = Event()
+                    waiter.wake = Lock()
+                    waiter.wake.acquire()
                     self._queue.append(waiter)
                     self._waiting += len(pairs)
                 else:
                     waiter.batch = [waiter]
                     self._is_busy = True
             if waiter.wake is not None:
-                waiter.wake.wait()
+                waiter.wake.acquire()
         except BaseException:
             if not self._take_back(waiter) and waiter.batch is not None:
                 self._lead(waiter.batch)  # it was this thread's turn, and others wait for it
@@ -146,9 +148,9 @@ class Committer:
             raise
         finally:
             self._hand_on()
-            for waiter in batch:
+            for waiter in batch[1:]:  # the first one is this thread
                 if waiter.wake is not None:
-                    waiter.wake.set()
+                    waiter.wake.release()
 
     def _hand_on(self) -> None:
         with self._lock:
@@ -164,7 +166,7 @@ class Committer:
         if batch:
             batch[0].batch = batch
             assert batch[0].wake is not None
-            batch[0].wake.set()
+            batch[0].wake.release()
 
 
 class AsyncCommitter:
