@@ -46,42 +46,49 @@ class Fault:
 
 def plant(fault: Fault) -> None:
     """Let every trip, and each statement of SQLite's writing, come by its points."""
+    plant_trips(SqliteLedger, fault)
+    plant_trips(PostgresLedger, fault)
+    plant_trips_of_tasks(AsyncPostgresLedger, fault)
+    plant_statements_of_sqlite(fault)
 
-    def reach_before(trip: Trip) -> None:
-        if any(isinstance(each, LoadPairs) for each in trip.operations):
-            fault.reach("before-read")
 
-    def reach_behind(trip: Trip) -> None:
-        if any(isinstance(each, LoadPairs) for each in trip.operations):
-            fault.reach("between-read-and-write")
-        if any(isinstance(each, CommitMoves) for each in trip.operations):
-            fault.reach("after-write")
+def reach_before(trip: Trip, fault: Fault) -> None:
+    if any(isinstance(each, LoadPairs) for each in trip.operations):
+        fault.reach("before-read")
 
-    def plant_trips(ledger: Any) -> None:
-        make = ledger._make
 
-        def made(self: Any, connection: Any, trip: Trip) -> Any:
-            reach_before(trip)
-            pages = make(self, connection, trip)
-            reach_behind(trip)
-            return pages
+def reach_behind(trip: Trip, fault: Fault) -> None:
+    if any(isinstance(each, LoadPairs) for each in trip.operations):
+        fault.reach("between-read-and-write")
+    if any(isinstance(each, CommitMoves) for each in trip.operations):
+        fault.reach("after-write")
 
-        ledger._make = made
 
-    def plant_trips_of_tasks(ledger: Any) -> None:
-        make = ledger._make
+def plant_trips(ledger: Any, fault: Fault) -> None:
+    make = ledger._make
 
-        async def made(self: Any, connection: Any, trip: Trip) -> Any:
-            reach_before(trip)
-            pages = await make(self, connection, trip)
-            reach_behind(trip)
-            return pages
+    def made(self: Any, connection: Any, trip: Trip) -> Any:
+        reach_before(trip, fault)
+        pages = make(self, connection, trip)
+        reach_behind(trip, fault)
+        return pages
 
-        ledger._make = made
+    ledger._make = made
 
-    plant_trips(SqliteLedger)
-    plant_trips(PostgresLedger)
-    plant_trips_of_tasks(AsyncPostgresLedger)
+
+def plant_trips_of_tasks(ledger: Any, fault: Fault) -> None:
+    make = ledger._make
+
+    async def made(self: Any, connection: Any, trip: Trip) -> Any:
+        reach_before(trip, fault)
+        pages = await make(self, connection, trip)
+        reach_behind(trip, fault)
+        return pages
+
+    ledger._make = made
+
+
+def plant_statements_of_sqlite(fault: Fault) -> None:
     many, patiently = sqlite_ledger._many, SqliteLedger._patiently
 
     def write_many(cursor: Any, query: str, rows: Sequence[Sequence[Any]]) -> None:

@@ -545,6 +545,21 @@ def test_an_open_transaction_that_holds_one_entity_does_not_hold_up_others(
 
 
 @EITHER
+def test_a_joined_transaction_left_open_does_not_hold_up_the_rest_of_a_batch(engine: Engine, postgres_dsn: str) -> None:
+    with Engine(postgres_dsn, lifecycles=[CountLifecycle]) as joining, psycopg.connect(postgres_dsn) as slow:
+        joining.joining(slow).send(CountLifecycle, "c1", Tick(n=1), actor="a:1")
+        sendings = [
+            Sending(lifecycle=CountLifecycle, entity=each, event=Tick(n=2), actor="a:1") for each in ("c1", "c2", "c1")
+        ]
+        batch = Background(lambda: engine.send_many(sendings))
+        wait_until(lambda: joining.get(CountLifecycle, "c2").revision == 2, "for c2, while c1 is held")
+        assert batch.is_running
+        slow.commit()
+        assert [each.revision for each in batch.wait()] == [3, 2, 4]
+    assert ticks(check_engine(engine)["c1"]) == [1, 2, 2]
+
+
+@EITHER
 def test_an_entity_that_stays_held_is_told_and_nothing_of_it_is_kept(
     engine: Engine, admin: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
