@@ -55,8 +55,10 @@ class _Waiter:
         self.batch: list[_Waiter] | None = None
         """What this thread is to commit, its own pairs among them, once it is its turn."""
         self.wake: Lock | None = None
-        """Held until it is this thread's turn, or its pairs are committed; a lock costs a fraction of an Event. None: its
-        turn came at once, and nobody need wake it."""
+        """Held until it is this thread's turn, or its pairs are committed; a lock costs a fraction of an Event.
+
+        None: its turn came at once, and nobody need wake it.
+        """
 
 
 class Committer:
