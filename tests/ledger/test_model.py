@@ -2,7 +2,8 @@
 
 The model keeps a list of records, a dict of entities and a dict of keys, and says what each call must answer. Batches
 that two engines send at once have no one right outcome: there the order that readers see in the history is replayed,
-and must lead the model to where the ledger is.
+and must lead the model to where the ledger is. Where a ledger is shared by processes, the second engine lives in one of
+its own in some, which is closed and killed, between batches and within them, and started anew.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ from stateward.engine import Engine, Sending
 from stateward.ledger import Applied, Record
 from stateward.ledger.contract import Ledger
 from stateward.ledger.memory import MemoryLedger
-from stateward.ledger.postgres import PostgresLedger
-from stateward.ledger.sqlite import SqliteLedger
 from tests.ledger.faults_counting import Break, Close, Count, CountLifecycle, Tick
+from tests.ledger.faults_postgres import wait_until
+from tests.ledger.other_process import EngineElsewhere, open_at
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = ["c1", "c2", "c3"]
@@ -140,12 +141,16 @@ class Store(NamedTuple):
     """A ledger of one example: how it is opened, and what its tables of timers and effects hold."""
 
     open: Callable[[], Ledger]
+    address: str | None
+    """Where another process finds it; None: there is none."""
+    is_durable: bool
     timers: Callable[[], list[tuple[str, str, int, int]]]
     """(entity, name, revision, due at)."""
     outbox: Callable[[], list[tuple[str, int, int, int]]]
     """(entity, revision, n, the number that is told)."""
-    is_durable: bool
     end: Callable[[], None]
+    is_left: Callable[[], bool] = lambda: True
+    """Whether nothing goes on any more on behalf of a process that was killed."""
 
 
 TIMERS = "SELECT entity, name, revision, {due_at} FROM timer ORDER BY 1, 3"
@@ -156,12 +161,13 @@ def memory_store() -> Store:
     ledger = MemoryLedger()
     return Store(
         open=lambda: ledger,
+        address=None,
+        is_durable=False,
         timers=lambda: sorted((each.entity, each.name, each.revision, each.due_at) for each in ledger._timers.values()),
         outbox=lambda: sorted(
             (each.entity, each.revision, each.n, msgspec.json.decode(each.payload)["n"])
             for each in ledger._outbox.values()
         ),
-        is_durable=False,
         end=lambda: None,
     )
 
@@ -181,10 +187,11 @@ def sqlite_store(folder: Path) -> Store:
             each.unlink()
 
     return Store(
-        open=lambda: SqliteLedger(path, synchronous="OFF"),
+        open=lambda: open_at(str(path)),
+        address=str(path),
+        is_durable=True,
         timers=lambda: read(TIMERS.format(due_at="due_at")),
         outbox=lambda: read(OUTBOX.format(payload="json_extract(payload, '$.n')")),
-        is_durable=True,
         end=end,
     )
 
@@ -196,17 +203,23 @@ def postgres_store(dsn: str) -> Store:
     connection = psycopg.connect(inside, autocommit=True)
     connection.execute(f"CREATE SCHEMA {schema}".encode())
 
+    def is_left() -> bool:
+        query = "SELECT FROM pg_stat_activity WHERE application_name = %s"
+        return not connection.execute(query, (f"other {schema}",)).fetchall()
+
     def end() -> None:
         connection.execute("SET client_min_messages = warning")
         connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
         connection.close()
 
     return Store(
-        open=lambda: PostgresLedger(inside, connections_max=4),
+        open=lambda: open_at(inside),
+        address=make_conninfo(inside, application_name=f"other {schema}"),
+        is_durable=True,
         timers=lambda: connection.execute(TIMERS.format(due_at="stateward_micros(due_at)").encode()).fetchall(),
         outbox=lambda: connection.execute(OUTBOX.format(payload="(payload->>'n')::integer").encode()).fetchall(),
-        is_durable=True,
         end=end,
+        is_left=is_left,
     )
 
 
@@ -235,9 +248,11 @@ class Machine(RuleBasedStateMachine):
         self.model: dict[str, Kept] = {}
         self.acknowledged: dict[str, tuple[str, int, str]] = {}
         """What was answered by record id: (entity, revision, state)."""
-        self.engines = [self._open(), self._open()]
+        self.engines: list[Any] = [self._open(0), self._open(1)]
 
-    def _open(self) -> Engine:
+    def _open(self, n: int) -> Any:
+        if n and self.store.address is not None:
+            return EngineElsewhere(self.store.address, lambda: self.clock)
         return Engine(self.store.open(), lifecycles=[CountLifecycle], clock=lambda: self.clock)
 
     def teardown(self) -> None:
@@ -305,7 +320,7 @@ class Machine(RuleBasedStateMachine):
     def send_batches_at_once(self, batches: tuple[list[Any], list[Any]]) -> None:
         barrier = Barrier(2)
         answers: list[list[Any]] = [[], []]
-        known = {each.id for name in self.model for each in self.engines[0].history(CountLifecycle, name)}
+        known = self._known()
 
         def work(n: int) -> None:
             sendings = [self._sending(entity, event, key, None) for entity, event, key in batches[n]]
@@ -320,7 +335,7 @@ class Machine(RuleBasedStateMachine):
         assert [len(each) for each in answers] == [len(each) for each in batches]
         told = [(*each, answer) for n in range(2) for each, answer in zip(batches[n], answers[n], strict=True)]
         for entity in self.model:
-            self._replay(entity, [each for each in told if each[0] == entity], known)
+            self._replay(entity, [each for each in told if each[0] == entity], known, Counter())
         for entity, _, _, answer in told:
             assert entity in self.model or isinstance(answer, UnknownEntity)
 
@@ -342,7 +357,28 @@ class Machine(RuleBasedStateMachine):
     @rule(engine=ENGINES)
     def reopen(self, engine: int) -> None:
         self.engines[engine].close()
-        self.engines[engine] = self._open()
+        self.engines[engine] = self._open(engine)
+
+    @precondition(lambda self: self.store.address is not None)
+    @rule(batch=st.lists(st.tuples(ENTITIES, EVENTS, KEYS), max_size=6), is_beside=st.booleans())
+    def kill(self, batch: list[tuple[str, Event, str | None]], is_beside: bool) -> None:
+        """The other process ends in the midst of a batch, maybe while this one sends the same."""
+        known = self._known()
+        sendings = [self._sending(*each, None) for each in batch]
+        self.engines[1].begin("send_many", sendings)
+        told = (
+            [(*sent, answer) for sent, answer in zip(batch, self.engines[0].send_many(sendings), strict=True)]
+            if is_beside
+            else []
+        )
+        self.engines[1].kill()
+        wait_until(self.store.is_left, "for what the killed process has begun")
+        self.engines[1] = self._open(1)
+        for entity in self.model:
+            unanswered = Counter(
+                (type(event), getattr(event, "n", None), key) for name, event, key in batch if name == entity
+            )
+            self._replay(entity, [each for each in told if each[0] == entity], known, unanswered)
 
     # What holds after each of them.
 
@@ -417,8 +453,21 @@ class Machine(RuleBasedStateMachine):
                 self._acknowledge(entity, answer)
             kept.take(wanted, event, getattr(answer, "record", ""), self.now)
 
-    def _replay(self, entity: str, told: list[tuple[str, Event, str | None, Any]], known: set[str]) -> None:
-        """Take over what came of batches at once, in the order that readers see, and hold the answers against it."""
+    def _known(self) -> set[str]:
+        """The ids of all records that there are."""
+        return {each.id for name in self.model for each in self.engines[0].history(CountLifecycle, name)}
+
+    def _replay(
+        self,
+        entity: str,
+        told: list[tuple[str, Event, str | None, Any]],
+        known: set[str],
+        unanswered: Counter[tuple[type[Event], int | None, str | None]],
+    ) -> None:
+        """Take over what came of batches at once, in the order that readers see, and hold the answers against it.
+
+        What got no answer may have a record or not.
+        """
         kept = self.model[entity]
         records: dict[str, Record] = {}
         for record in self.engines[0].history(CountLifecycle, entity):
@@ -430,7 +479,14 @@ class Machine(RuleBasedStateMachine):
             kept.take(line, event, record.id, self.now)
             records[record.id] = record
         fresh = [each for each in told if is_recorded(each[3])]
-        assert len(records) == len(fresh), "each event that has a new answer has one record"
+        answered = {each[3].record for each in fresh if isinstance(each[3], Applied)}
+        assert answered <= records.keys(), "each event that was applied has its record"
+        of_refusals = Counter(
+            (type(each[1]), getattr(each[1], "n", None), each[2]) for each in fresh if isinstance(each[3], Refusal)
+        )
+        others = Counter(map(sent_of, (each for each in records.values() if each.id not in answered)))
+        assert of_refusals <= others, "each that was refused has one"
+        assert others <= of_refusals + unanswered, "and nothing else has any, but what got no answer"
         for _, event, key, answer in told:
             if isinstance(answer, Conflict):
                 assert key is not None
@@ -451,6 +507,12 @@ def line_of(record: Record) -> Line:
         record.revision, record.event, record.payload.get("n"), record.state_from, record.state_to, record.outcome,
         record.reason, record.key,
     )  # fmt: skip
+
+
+def sent_of(record: Record) -> tuple[type[Event], int | None, str | None]:
+    """The event that a record is of, as far as the model tells them apart, and its key."""
+    events: dict[str, type[Event]] = {"Tick": Tick, "Close": Close}
+    return events.get(record.event, Break), record.payload.get("n"), record.key
 
 
 def is_recorded(answer: Any) -> bool:
@@ -477,11 +539,19 @@ def test_the_ledger_in_memory_is_as_the_model() -> None:
 
 
 def test_the_ledger_on_sqlite_is_as_the_model(tmp_path: Path) -> None:
-    run(lambda: sqlite_store(tmp_path), examples=40, steps=25)
+    run(lambda: sqlite_store(tmp_path)._replace(address=None), examples=40, steps=25)
 
 
 def test_the_ledger_on_postgres_is_as_the_model(postgres_dsn: str) -> None:
-    run(lambda: postgres_store(postgres_dsn), examples=15, steps=20)
+    run(lambda: postgres_store(postgres_dsn)._replace(address=None), examples=10, steps=20)
+
+
+def test_the_ledger_on_sqlite_is_as_the_model_in_two_processes(tmp_path: Path) -> None:
+    run(lambda: sqlite_store(tmp_path), examples=12, steps=25)
+
+
+def test_the_ledger_on_postgres_is_as_the_model_in_two_processes(postgres_dsn: str) -> None:
+    run(lambda: postgres_store(postgres_dsn), examples=8, steps=20)
 
 
 # What the histories above leave out.
