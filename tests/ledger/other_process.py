@@ -73,13 +73,17 @@ class EngineElsewhere:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*given: Any, **named: Any) -> Any:
             self.begin(name, *given, **named)
-            assert self._calls.poll(WAIT_S), f"{name} is answered within a minute"
-            answer, is_raised = self._calls.recv()
-            if is_raised:
-                raise answer
-            return answer
+            return self.finish()
 
         return call
+
+    def finish(self) -> Any:
+        """The answer to the call that was begun."""
+        assert self._calls.poll(WAIT_S), "a call is answered within a minute"
+        answer, is_raised = self._calls.recv()
+        if is_raised:
+            raise answer
+        return answer
 
     def kill(self) -> None:
         """End it as it stands."""

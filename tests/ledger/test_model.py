@@ -318,20 +318,9 @@ class Machine(RuleBasedStateMachine):
 
     @rule(batches=st.tuples(*[st.lists(st.tuples(ENTITIES, EVENTS, KEYS), min_size=1, max_size=6)] * 2))
     def send_batches_at_once(self, batches: tuple[list[Any], list[Any]]) -> None:
-        barrier = Barrier(2)
-        answers: list[list[Any]] = [[], []]
         known = self._known()
-
-        def work(n: int) -> None:
-            sendings = [self._sending(entity, event, key, None) for entity, event, key in batches[n]]
-            barrier.wait()
-            answers[n] = self.engines[n].send_many(sendings)
-
-        threads = [Thread(target=work, args=(n,)) for n in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        sendings = [[self._sending(name, event, key, None) for name, event, key in batch] for batch in batches]
+        answers = self._at_once(*sendings)
         assert [len(each) for each in answers] == [len(each) for each in batches]
         told = [(*each, answer) for n in range(2) for each, answer in zip(batches[n], answers[n], strict=True)]
         for entity in self.model:
@@ -452,6 +441,26 @@ class Machine(RuleBasedStateMachine):
                 assert (answer.state, answer.is_repetition) == (wanted.state_to, False)
                 self._acknowledge(entity, answer)
             kept.take(wanted, event, getattr(answer, "record", ""), self.now)
+
+    def _at_once(self, *sendings: list[Sending]) -> list[list[Any]]:
+        """What both engines answer to batches that they send at the same time."""
+        here, other = self.engines
+        if isinstance(other, EngineElsewhere):
+            other.begin("send_many", sendings[1])
+            return [here.send_many(sendings[0]), other.finish()]
+        barrier = Barrier(2)
+        answers: list[list[Any]] = [[], []]
+
+        def work(n: int) -> None:
+            barrier.wait()
+            answers[n] = self.engines[n].send_many(sendings[n])
+
+        threads = [Thread(target=work, args=(n,)) for n in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return answers
 
     def _known(self) -> set[str]:
         """The ids of all records that there are."""
