@@ -63,9 +63,10 @@ def _ratio(own: float, beside: float) -> float:
 
 def _send_beside(readers: int, open_s: float, events: int) -> tuple[float, int]:
     """Transitions per second, and how many bytes the WAL had at most."""
-    with open_sqlite() as (path, connection), closing(Ours(f"sqlite:///{path}")) as ours:
+    with open_sqlite() as (path, _), closing(Ours(f"sqlite:///{path}")) as ours:
         names = ours.created(events)
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with closing(sqlite3.connect(path)) as other:  # one that was open before the file was filled would wait here
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         largest = taken = 0
         with _reading(path, readers, open_s):
             for first in range(0, events, _SAMPLE):
