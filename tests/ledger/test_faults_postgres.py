@@ -610,8 +610,18 @@ def test_engines_that_register_lifecycles_in_opposite_orders_do_not_fail(
 # Rows that the database refuses.
 
 
+CLOSES = pytest.mark.xfail(strict=True, reason="an error of the server amid a pipeline closes the connection")
+
+
 @EITHER
-@pytest.mark.parametrize("code", ["40001", "40P01", "55P03"], ids=["serialization", "deadlock", "lock"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param("40001", id="serialization", marks=CLOSES),
+        pytest.param("40P01", id="deadlock", marks=CLOSES),
+        pytest.param("55P03", id="lock"),
+    ],
+)
 def test_what_is_rolled_back_for_others_again_and_again_is_told_some_time(
     engine: Engine, admin: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
@@ -632,6 +642,7 @@ def test_what_is_rolled_back_for_others_again_and_again_is_told_some_time(
     failed, other = engine.send_many(sendings)
     assert isinstance(other, Applied)
     assert isinstance(failed, LedgerUnavailable)
+    assert "c1 was held or moved by others" in str(failed)
     assert not failed.is_outcome_unknown
     [tries] = admin.execute("SELECT last_value FROM tries").fetchone() or (0,)
     assert 3 < tries < 1000

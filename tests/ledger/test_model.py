@@ -556,7 +556,7 @@ def test_the_ledger_on_postgres_is_as_the_model(postgres_dsn: str) -> None:
 
 
 def test_the_ledger_on_sqlite_is_as_the_model_in_two_processes(tmp_path: Path) -> None:
-    run(lambda: sqlite_store(tmp_path), examples=12, steps=25)
+    run(lambda: sqlite_store(tmp_path), examples=25, steps=25)
 
 
 def test_the_ledger_on_postgres_is_as_the_model_in_two_processes(postgres_dsn: str) -> None:
