@@ -34,7 +34,7 @@ from stateward.engine import AsyncEngine, Creating, Engine
 __all__ = ["measure"]
 
 _CLIENTS = (1, 8, 32)
-_EVENTS = 800
+_EVENTS = 600
 _ROUNDS = 5
 _OURS, _OUR_TASKS = "stateward, threads", "stateward, tasks"
 

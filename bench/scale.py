@@ -13,7 +13,7 @@ PostgreSQL writes each page that it changes whole to its log, once after a check
 soon done, in the large one nearly every transition meets new pages. So PostgreSQL is measured three times: with its
 defaults; with a quarter of the memory as buffers and the indices read into them, as a server of that size is set up;
 and the same without whole pages, which tells what they cost and is no way to run it. No checkpoint falls into
-PostgreSQL's figures, since it would fall on either database by chance. The full size needs 25 GB of disk for a while.
+PostgreSQL's figures, since it would fall on either database by chance. The full size needs 16 GB of disk for a while.
 """
 
 from __future__ import annotations
