@@ -79,6 +79,12 @@ def fetch_entities(kind: str, ids: Sequence[str], charts: Charts) -> Trips[dict[
 
 def list_entities(operation: ListEntities, charts: Charts) -> Trips[tuple[list[Entity[Any]], ListEntities | None]]:
     """One page of a list, and what reads the next one; None if there is none."""
+    if operation.version is not None and operation.after is None:
+        # No index is by version. That none is left on one, which is what a list of it is to show in the end, would be
+        # known only after all had been read; the census knows it at once.
+        [census] = yield Trip((CountCensus(operation.kind),))
+        if not any(version == operation.version for _, version, _, _ in census):
+            return [], None
     [rows] = yield Trip((operation,))
     page = [entity_of(row, charts) for row in rows]
     if len(rows) < operation.limit:
