@@ -49,8 +49,8 @@ def measure_wal(effort: Effort) -> Report:
     ]  # fmt: skip
     note = (
         f"One sender of {events:,} events; readers are processes that keep each transaction open for 5 ms and begin "
-        "the next at once. The WAL is begun anew after 1,000 pages (4 MB) if no reader is in it, and cut back to 64 MB "
-        "when it is."
+        "the next at once. The WAL is begun anew after 1,000 pages (4 MB) if no reader is in it; beyond "
+        "64 MB the ledger waits a moment for readers, and begins it anew."
     )
     return Report(
         [Table("SQLite's WAL beside readers", ("", "transitions/s", "x no reader", "WAL at most, MB"), rows, note)]

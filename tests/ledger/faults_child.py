@@ -91,10 +91,11 @@ def plant_trips_of_tasks(ledger: Any, fault: Fault) -> None:
 def plant_statements_of_sqlite(fault: Fault) -> None:
     many, patiently = sqlite_ledger._many, SqliteLedger._patiently
 
-    def write_many(cursor: Any, query: str, rows: Sequence[Sequence[Any]]) -> None:
-        many(cursor, query, rows)
+    def write_many(cursor: Any, query: str, rows: Sequence[Sequence[Any]]) -> int:
+        done = many(cursor, query, rows)
         if rows:
             fault.reach(f"inside-{query}")
+        return done
 
     def be_patient(self: Any, act: Any) -> Any:
         if getattr(act, "__name__", "") == "commit":

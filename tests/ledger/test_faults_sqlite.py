@@ -6,7 +6,7 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -62,6 +62,7 @@ def rows(connection: sqlite3.Connection) -> dict[str, list[Any]]:
 POINTS = {
     "before-read:5": 0,
     "between-read-and-write:5": 0,
+    "inside-move_entity:5": 0,
     "inside-add_record:5": 0,
     "inside-add_receipt:5": 0,
     "inside-add_effect:5": 0,
@@ -192,6 +193,60 @@ def test_a_lock_that_is_let_go_within_the_time_out_is_waited_for(path: Path) -> 
         thread.join(30)
         assert [each.revision for each in answers] == [2]
         connection.close()
+
+
+class Readers:
+    """Readers that overlap, so that at every moment one of them is in the WAL, though each is soon gone."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._is_done = Event()
+        self.is_reading = Event()
+        self._thread = Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        both = [sqlite3.connect(self._path, isolation_level=None, timeout=30) for _ in range(2)]
+        for each in both:
+            each.execute("BEGIN")
+            each.execute("SELECT count(*) FROM entity").fetchone()
+        while not self._is_done.is_set():
+            for each in both:
+                each.execute("COMMIT")
+                each.execute("BEGIN")
+                each.execute("SELECT count(*) FROM entity").fetchone()
+            self.is_reading.set()
+        for each in both:
+            each.close()
+
+    def stop(self) -> None:
+        self._is_done.set()
+        self._thread.join(30)
+
+
+@pytest.mark.parametrize("is_held", [True, False], ids=["held", "taken-out"])
+def test_the_wal_does_not_grow_for_ever_under_readers_that_follow_each_other(
+    path: Path, monkeypatch: pytest.MonkeyPatch, is_held: bool
+) -> None:
+    """Taken out, by never looking at its size: it grows as long as they read."""
+    monkeypatch.setattr("stateward.ledger.sqlite.ledger.WAL_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr("stateward.ledger.sqlite.ledger.WAL_CHECK_COMMITS", 10 if is_held else 10**9)
+    with Engine(SqliteLedger(path, synchronous="OFF"), lifecycles=[CountLifecycle]) as engine:
+        engine.create(CountLifecycle, "c1", Count(), actor="a:1")
+        readers = Readers(path)
+        try:
+            assert readers.is_reading.wait(30)
+            sizes: list[int] = []
+            for n in range(400):
+                tick(engine, n)
+                sizes.append(path.with_name(f"{path.name}-wal").stat().st_size)
+        finally:
+            readers.stop()
+        if is_held:
+            assert max(sizes) < 3_000_000
+        else:
+            assert max(sizes) > 6_000_000
+        check_engine(engine)
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\0" + b"\xff" * 5000])

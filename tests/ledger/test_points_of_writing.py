@@ -275,3 +275,21 @@ def rows_read(ledger: PostgresLedger) -> int:
         connection.execute("SELECT pg_stat_force_next_flush()")
         [count] = connection.execute(query).fetchone() or (0,)
     return int(count)
+
+
+@pytest.mark.parametrize("entities", [10, 60, 300, 315, 400, 1000])
+def test_a_plan_made_before_there_are_statistics_finds_an_entity_by_its_key(
+    admin: psycopg.Connection[Any], other: Engine, entities: int
+) -> None:
+    """Seen to fail at 60, 300, 315 and 400 with the index by state beginning with the kind, as the key does."""
+    admin.execute("ALTER TABLE entity SET (autovacuum_enabled = off)")
+    admin.execute(
+        "INSERT INTO entity SELECT kind, 'm' || n, part, version, state, history, context, 1, created_at, \
+        updated_at + n * interval '1 s', entered FROM entity, generate_series(1, %s) AS n WHERE id = 'c1'",
+        (entities - 3,),
+    )
+    query = "SELECT * FROM entity WHERE kind = $1 AND id = $2 AND revision = $3 FOR NO KEY UPDATE SKIP LOCKED"
+    admin.execute(f"PREPARE find (text, text, bigint) AS {query}".encode())
+    admin.execute("SET plan_cache_mode = force_generic_plan")
+    plan = "\n".join(line for (line,) in admin.execute("EXPLAIN (COSTS OFF) EXECUTE find ('Count', 'm1', 1)"))
+    assert "entity_by_state" not in plan

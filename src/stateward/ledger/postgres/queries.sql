@@ -150,8 +150,9 @@ WITH locked AS MATERIALIZED (
 
 -- name: cancels_of_one
 , cancelled AS (
-    DELETE FROM timer t USING moved
-    WHERE t.kind = moved.kind AND t.entity = moved.id AND t.name = ANY (%(x_name)s::text[])
+    -- By the parameters and not by what moved: only so is the whole of the key sure to be looked up by.
+    DELETE FROM timer WHERE kind = %(kind)s AND entity = %(id)s AND name = ANY (%(x_name)s::text[])
+        AND EXISTS (SELECT FROM moved)
 )
 
 -- name: timers_of_one

@@ -39,7 +39,13 @@ T = TypeVar("T")
 
 _QUERIES = read_queries("stateward.ledger.sqlite")
 _ENTITY = len(EntityRow._fields)
-_BUSY_MS = 50
+_BUSY_MS = 5
+"""What SQLite itself waits for a lock, in ever longer steps; what is beyond is waited for here, with jitter."""
+WAL_BYTES_MAX = 64_000_000
+"""Beyond it the WAL is begun anew, and readers are waited for; SQLite by itself only looks whether there are any."""
+_WAL_WAIT_MS = 100
+WAL_CHECK_COMMITS = 200
+"""After how many commits the size of the WAL is looked at."""
 
 
 class SqliteLedger:
@@ -66,6 +72,7 @@ class SqliteLedger:
         self._synchronous = synchronous
         # A stack: the connection that wrote last still has its pages in memory.
         self._idle: list[sqlite3.Connection] = []
+        self._commits = 0
         self._is_closed = False
         self._is_memory = self._path == ":memory:"
         self._memory_lock = Lock()
@@ -124,7 +131,7 @@ class SqliteLedger:
             connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
             self._patiently(lambda: connection.execute("PRAGMA journal_mode = WAL"))
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
+            connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_MAX}")
         except sqlite3.Error as error:
             raise self._unavailable(error) from error
         return connection
@@ -205,7 +212,29 @@ class SqliteLedger:
             raise RowsRefused(str(error)) from error
         if trip.commits:
             self._patiently(connection.commit)
+            self._commits += 1
+            if self._commits % WAL_CHECK_COMMITS == 0:
+                self._bound_wal(connection)
         return pages
+
+    def _bound_wal(self, connection: sqlite3.Connection) -> None:
+        """Begin the WAL anew, if it is too long: wait for a moment until those who read from it are done.
+
+        SQLite writes it back into the file as it goes, but goes on at its end for as long as anybody reads: under
+        readers that overlap each other it would grow for ever. If one stays for longer, it is tried again later.
+        """
+        try:
+            if Path(f"{self._path}-wal").stat().st_size <= WAL_BYTES_MAX:
+                return
+        except OSError:
+            return
+        connection.execute(f"PRAGMA busy_timeout = {_WAL_WAIT_MS}")
+        try:
+            connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        except sqlite3.OperationalError:
+            return  # another connection does it
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
     def _patiently(self, act: Callable[[], T]) -> T:
         """Do what another writer may hold up, again and again with jitter, so that no writer starves."""
@@ -217,7 +246,7 @@ class SqliteLedger:
                 is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
                 if not is_busy or time.monotonic() > deadline:
                     raise
-            time.sleep(random.uniform(0.0005, 0.01))
+            time.sleep(random.uniform(0.0002, 0.004))
 
     def _unavailable(self, error: sqlite3.Error) -> LedgerUnavailable:
         return LedgerUnavailable(f"{self._path}: {error}")
@@ -250,19 +279,17 @@ def _create_entities(cursor: sqlite3.Cursor, operation: CreateEntities) -> Page:
 
 
 def _commit_moves(cursor: sqlite3.Cursor, operation: CommitMoves) -> Page:
-    page: Page = [(row.kind, row.id) for row in operation.created]
-    for move in operation.moves:
-        if cursor.execute(_QUERIES["move_entity"], (*move.row, move.expected)).rowcount:
-            page.append((move.row.kind, move.row.id))
+    moves = [(*row, expected) for row, expected in operation.moves]
+    moved = _many(cursor, "move_entity", moves)
     # The transaction keeps others out, so that what it read is what it moves.
-    assert len(page) == len(operation.created) + len(operation.moves), "an entity moved under an immediate transaction"
+    assert moved == len(moves), "an entity moved under an immediate transaction"
     _many(cursor, "add_record", [_packed(row) for row in (*operation.records, *operation.attempts)])
     _many(cursor, "add_receipt", [(*row[:4], _bytes(row.record), *row[5:]) for row in operation.receipts])
     _many(cursor, "add_effect", [(*row[:7], _bytes(row.record), *row[8:]) for row in operation.outbox])
     _many(cursor, "cancel_timer", operation.timers_cancelled)
     _many(cursor, "set_timer", [(*row[:6], _bytes(row.record), *row[7:]) for row in operation.timers_set])
     _many(cursor, "move_census", _netted(operation))
-    return page
+    return [(row.kind, row.id) for row in (*operation.created, *[row for row, _ in operation.moves])]
 
 
 def _netted(operation: CommitMoves) -> list[tuple[Any, ...]]:
@@ -276,11 +303,12 @@ def _netted(operation: CommitMoves) -> list[tuple[Any, ...]]:
     return [(*line, change) for line, change in changes.items() if change]
 
 
-def _many(cursor: sqlite3.Cursor, query: str, rows: Sequence[Sequence[Any]]) -> None:
-    if len(rows) == 1:
-        cursor.execute(_QUERIES[query], rows[0])
-    elif rows:
-        cursor.executemany(_QUERIES[query], rows)
+def _many(cursor: sqlite3.Cursor, query: str, rows: Sequence[Sequence[Any]]) -> int:
+    """Run a query with each row; how many rows of the table it has changed."""
+    if not rows:
+        return 0
+    done = cursor.execute(_QUERIES[query], rows[0]) if len(rows) == 1 else cursor.executemany(_QUERIES[query], rows)
+    return done.rowcount
 
 
 def _find_records(cursor: sqlite3.Cursor, operation: FindRecords) -> Page:
