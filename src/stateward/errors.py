@@ -337,6 +337,22 @@ class VersionUnknown(CallerError):
         return f"{self.lifecycle} {self.entity} is on version {self.version}; this engine knows {known}"
 
 
+class SentWithin(CallerError):
+    """An event was sent to an engine from inside a guard or an action of an event that it is committing."""
+
+    def __init__(self, *, lifecycle: str, entity: str, event: str) -> None:
+        self.lifecycle = lifecycle
+        self.entity = entity
+        self.event = event
+        super().__init__(event)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.lifecycle} {self.entity}: {self.event} was sent from inside a guard or an action; these are pure: "
+            "yield an effect, whose handler sends it"
+        )
+
+
 class LedgerUnavailable(WorldError):
     """The ledger can't be reached, is busy beyond its time-out, or is full."""
 

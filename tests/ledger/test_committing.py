@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from threading import Event, Lock, Thread
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from stateward.ledger import Applied
+from stateward.errors import LedgerUnavailable
+from stateward.ledger import Applied, committing
 from stateward.ledger.committing import Committer
 from stateward.ledger.pairs import Pair
 from stateward.ledger.results import Actor
@@ -207,3 +211,107 @@ def test_what_keeps_a_batch_from_being_committed_is_told_to_each_and_the_next_is
     assert "broken" in str(first.error)
     committer.submit([second])
     assert second.answer is not None
+
+
+def test_a_sender_interrupted_as_it_is_handed_its_turn_still_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupt comes when it is out of the queue already. Seen to leave the queue without a leader, when what it
+    is to commit was only said after the lock was let go.
+    """
+    commit = Gated()
+    committer = Committer(commit)
+    first = submitting(committer, "a")
+    commit.wait_begun(1)
+    slot: Any = committing._Waiter.batch  # type: ignore[misc]
+    is_told = Event()
+
+    class Waiter(committing._Waiter):
+        @property
+        def batch(self) -> Any:
+            return slot.__get__(self)
+
+        @batch.setter
+        def batch(self, batch: Any) -> None:
+            if batch and batch[0].pairs[0].entity == "mine" and not is_told.is_set():
+                is_told.set()
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            slot.__set__(self, batch)
+
+    monkeypatch.setattr(committing, "_Waiter", Waiter)
+
+    def go_on() -> None:
+        wait_queued(committer, 1)
+        commit.gates[0].set()
+        commit.wait_begun(2)
+        commit.gates[1].set()
+
+    driver = Thread(target=go_on)
+    driver.start()
+    mine = pair("mine")
+    with pytest.raises(KeyboardInterrupt):
+        committer.submit([mine])
+    for thread in (driver, first):
+        thread.join(30)
+        assert not thread.is_alive()
+    assert mine.is_settled
+    assert not committer._is_busy
+
+
+def test_an_interrupt_at_the_entry_of_leading_leaves_the_engine_usable() -> None:
+    """Python looks for signals when a function is entered. Seen to leave the committer busy for ever."""
+    committer = Committer(settle_all)
+
+    def interrupt(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_name == "_lead":
+            sys.settrace(None)
+            raise KeyboardInterrupt
+
+    before = sys.gettrace()
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            committer.submit([pair("a")])
+    finally:
+        sys.settrace(before)
+    assert not committer._is_busy
+    later = pair("b")
+    committer.submit([later])
+    assert later.is_settled
+
+
+def test_followers_of_an_interrupted_leader_are_told_that_the_outcome_is_unknown() -> None:
+    """It may have read the reply to its commit just then."""
+    begun, gate = Event(), Event()
+
+    def commit(pairs: Sequence[Pair], *, waits: bool = False) -> None:
+        if pairs[0].entity == "a":
+            begun.set()
+            assert gate.wait(30)
+            settle_all(pairs)
+        else:
+            raise KeyboardInterrupt
+
+    committer = Committer(commit)
+    first = submitting(committer, "a")
+    assert begun.wait(30)
+    leader = Thread(target=_swallow, args=(committer, pair("b")))
+    leader.start()
+    wait_queued(committer, 1)
+    follower = pair("c")
+    third = Thread(target=committer.submit, args=([follower],))
+    third.start()
+    wait_queued(committer, 2)
+    gate.set()
+    for thread in (first, leader, third):
+        thread.join(30)
+    assert isinstance(follower.error, LedgerUnavailable)
+    assert follower.error.is_outcome_unknown
+
+
+def _swallow(committer: Committer, mine: Pair) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        committer.submit([mine])
+
+
+def settle_all(pairs: Sequence[Pair], *, waits: bool = False) -> None:
+    for each in pairs:
+        each.answer = Applied(kind="Count", entity=each.entity, revision=2, record=each.record, state="", version=1)

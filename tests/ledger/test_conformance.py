@@ -13,7 +13,9 @@ import pytest
 from stateward import (
     ActionFailed,
     Conflict,
+    Context,
     DefinitionError,
+    Event,
     Final,
     Lifecycle,
     Refusal,
@@ -21,6 +23,7 @@ from stateward import (
     SnapshotInvalid,
     State,
     UnknownEntity,
+    after,
     on,
 )
 from stateward.engine import Creating, Engine, Sending
@@ -499,8 +502,8 @@ def test_two_engines_and_many_threads_apply_each_event_once(make_ledger: MakeLed
         assert [each.revision for each in applied] == list(range(1, len(applied) + 1)), "revisions are dense from 1"
         keys = [each.key for each in applied if each.key is not None]
         assert len(keys) == len(set(keys)), "a key is honoured once"
-        for before, after in pairwise(applied):
-            assert before.state_to == after.state_from, "one order that all readers see"
+        for before, following in pairwise(applied):
+            assert before.state_to == following.state_from, "one order that all readers see"
         assert first.get(ParcelLifecycle, f"p{n}").revision == len(applied)
     assert sum(first.census(ParcelLifecycle).values()) == 4
     second.close()
@@ -525,3 +528,96 @@ def test_a_closed_ledger_says_so(make_ledger: MakeLedger) -> None:
     engine.close()
     with pytest.raises(Exception, match="closed"):
         create(engine, "p1")
+
+
+# Found by looking for what nobody had tried.
+
+SENDER: list[Any] = []
+
+
+class Meddle(Event):
+    pass
+
+
+class Begin(Event):
+    pass
+
+
+class Fickle(Context):
+    seconds: int = 5
+
+
+def delay(fickle: Fickle) -> timedelta:
+    return timedelta(seconds=fickle.seconds) * (fickle.seconds // fickle.seconds)
+
+
+def meddle(fickle: Fickle, event: Meddle) -> Fickle:
+    for send in SENDER:
+        send()
+    return fickle.replace(seconds=fickle.seconds + 1)
+
+
+class FickleLifecycle(Lifecycle[Fickle]):
+    idle = State(initial=True)
+    timed = State()
+    gone = Final()
+    meddled = on(Meddle, idle.stay(do=meddle))
+    begin = on(Begin, idle.to(timed))
+    late = after(delay, timed.to(gone))
+
+
+@pytest.mark.parametrize("name", ["p\0", "p\ud800", ""])
+def test_what_can_not_be_an_id_is_not_found(engine: Engine, name: str) -> None:
+    create(engine, "p1")
+    with pytest.raises(UnknownEntity):
+        engine.get(ParcelLifecycle, name)
+    assert set(engine.get_many(ParcelLifecycle, [name, "p1"])) == {"p1"}
+    assert list(engine.history(ParcelLifecycle, name)) == []
+    assert list(engine.list(ParcelLifecycle, state=name)) == []
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+        datetime(2300, 1, 1, 0, 0, 0, 123457, tzinfo=UTC),
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+    ],
+)
+def test_a_time_comes_back_to_the_microsecond(engine: Engine, at: datetime) -> None:
+    engine.create(ParcelLifecycle, "p1", Parcel(), actor="shop:1", occurred_at=at)
+    assert [each.occurred_at for each in engine.history(ParcelLifecycle, "p1")] == [at]
+
+
+def test_entities_of_before_1970_are_listed_too(engine: Engine, clock: Clock) -> None:
+    clock.now = datetime(1960, 1, 1, tzinfo=UTC)
+    create(engine, "p1")
+    assert [each.id for each in engine.list(ParcelLifecycle, state="ordered")] == ["p1"]
+    assert [each.id for each in engine.list(ParcelLifecycle, due_by=clock.now + timedelta(days=1))] == ["p1"]
+
+
+def test_a_repair_whose_timer_has_no_delay_is_told_and_harms_no_other(make_ledger: MakeLedger) -> None:
+    with Engine(make_ledger(), lifecycles=[FickleLifecycle]) as engine:
+        for name, seconds in (("a", 5), ("b", -5), ("c", 0)):
+            engine.create(FickleLifecycle, name, Fickle(seconds=seconds), actor="a:1")
+        engine.repair(FickleLifecycle, "a", "timed", reason="it works", actor="op:1")
+        for name, problem in (("b", "a positive timedelta"), ("c", "raised ZeroDivisionError")):
+            with pytest.raises(ActionFailed, match=problem):
+                engine.repair(FickleLifecycle, name, "timed", reason="it does not", actor="op:1")
+            assert engine.get(FickleLifecycle, name).state == "idle"
+            assert len(list(engine.history(FickleLifecycle, name))) == 1
+
+
+def test_an_action_that_sends_is_told_so(make_ledger: MakeLedger) -> None:
+    with Engine(make_ledger(), lifecycles=[FickleLifecycle]) as engine:
+        engine.create(FickleLifecycle, "a", Fickle(), actor="a:1")
+        SENDER.append(lambda: engine.send(FickleLifecycle, "a", Meddle(), actor="a:1"))
+        try:
+            with pytest.raises(ActionFailed, match="meddle raised SentWithin") as caught:
+                engine.send(FickleLifecycle, "a", Meddle(), actor="a:1")
+            assert "Fickle a: Meddle was sent from inside a guard or an action" in str(caught.value.__cause__)
+        finally:
+            SENDER.clear()
+        assert engine.get(FickleLifecycle, "a").revision == 1
+        assert engine.send(FickleLifecycle, "a", Meddle(), actor="a:1").revision == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Thread
@@ -611,7 +612,6 @@ def test_engines_that_register_lifecycles_in_opposite_orders_do_not_fail(
 
 
 # Not strict: it hangs on whether the server's error and its readiness come in one piece.
-@pytest.mark.xfail(strict=False, reason="an error of the server amid a pipeline closes the connection, mostly")
 @EITHER
 @pytest.mark.parametrize("code", ["40001", "40P01", "55P03"], ids=["serialization", "deadlock", "lock"])
 def test_what_is_rolled_back_for_others_again_and_again_is_told_some_time(
@@ -789,3 +789,56 @@ def test_creates_in_a_deadlock_leave_no_open_transaction(
     assert set(seen) == {"IDLE"}
     assert not admin.execute("SELECT FROM entity WHERE id = 'c9'").fetchall()
     assert holds(Trip((CreateEntities(()),)), CreateEntities)
+
+
+def test_many_connections_that_died_unseen_are_not_tried_one_after_the_other(
+    engine: Engine, admin: psycopg.Connection[Any]
+) -> None:
+    """Seen to end in `LedgerUnavailable` with eight of them, as long as each try took the next dead one."""
+    pool = engine._ledger._pool  # type: ignore[attr-defined]
+    taken = [pool.getconn() for _ in range(8)]
+    for each in taken:
+        pool.putconn(each)
+    pids = [each.info.backend_pid for each in taken]
+    admin.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::integer[]) AS pid", (pids,))
+    query = "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY (%s)"
+    wait_until(lambda: admin.execute(query, (pids,)).fetchone() == (0,), "for the backends to be gone")
+    assert tick(engine, 1).revision == 2
+    check_engine(engine)
+
+
+def test_a_lost_refusal_that_comes_through_just_before_it_is_written_again_is_a_refusal(
+    engine: Engine, admin: psycopg.Connection[Any]
+) -> None:
+    """It was looked for and not found. Seen to be told as what the database can't keep."""
+    engine.send(CountLifecycle, "c1", Tick(n=1), actor="a:1")
+    pair = engine._core.sending(
+        CountLifecycle, "c1", Close(), actor="a:1", key=None, expected_revision=None, occurred_at=None, source="call"
+    )
+    twin = copy(pair)
+    pair.is_lost = True
+    ledger: Any = engine._ledger
+    make, late = ledger._make, [twin]
+
+    def made(connection: Any, trip: Trip) -> Any:
+        if late and any(isinstance(each, CommitMoves) for each in trip.operations):
+            ledger.run(engine._core.committing([late.pop()], ledger.capabilities))
+        return make(connection, trip)
+
+    ledger._make = made
+    engine._committer.submit([pair])
+    assert isinstance(twin.answer, Refusal)
+    assert isinstance(pair.answer, Refusal)
+    assert pair.error is None
+    check_engine(engine)
+
+
+def test_a_server_that_goes_away_before_anything_was_written_leaves_no_doubt(
+    far_engine: Engine, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen to be told as unknown, as any trip without a transaction was."""
+    proxy.arm("request", b"FROM (VALUES (", stays_away=True)
+    with pytest.raises(LedgerUnavailable) as caught:
+        tick(far_engine, 1)
+    assert proxy.has_cut.is_set()
+    assert not caught.value.is_outcome_unknown

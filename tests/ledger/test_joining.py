@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from stateward import ActionFailed, Conflict, Refusal, Refused
 from stateward.engine import Engine
-from stateward.errors import Unjoinable
+from stateward.errors import LedgerUnavailable, Unjoinable, Unkeepable
 from tests.ledger.lifecycles import Fail, Parcel, ParcelLifecycle, Pay, Ship
 
 INVOICE = "CREATE TABLE invoice (parcel text)"
@@ -280,3 +280,63 @@ def _created(engine: Engine, name: str) -> object:
         return engine.create(ParcelLifecycle, name, Parcel(), actor="shop:1")
     except Conflict as conflict:
         return conflict
+
+
+def test_what_the_database_refuses_within_a_callers_transaction_is_told_and_leaves_his_work(way: Any) -> None:
+    engine, transaction, invoices = way
+    lifecycle, name = ParcelLifecycle, "p1"
+    with transaction() as (connection, execute):
+        execute("INSERT INTO timer SELECT kind, 'p2', name, 1, part, due_at, record, traceparent FROM timer")
+        execute(INSERT)
+        with pytest.raises(Unkeepable, match="Parcel p2: the database refused it"):
+            engine.joining(connection).create(lifecycle, "p2", Parcel(), actor="shop:1")
+        execute("DELETE FROM timer WHERE entity = 'p2'")
+        execute(INSERT)
+        engine.joining(connection).send(lifecycle, name, Pay(amount=100), actor="shop:1")
+    assert invoices() == 2
+    assert [each.id for each in engine.list(lifecycle)] == ["p1"]
+
+
+def test_an_entity_that_is_held_is_the_callers_conflict_and_leaves_his_work(postgres_dsn: str) -> None:
+    with Engine(postgres_dsn, lifecycles=[ParcelLifecycle]) as engine, psycopg.connect(postgres_dsn) as mine:
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="shop:1")
+        mine.execute(INVOICE.encode())
+        mine.execute("SET LOCAL lock_timeout = '50ms'")
+        with psycopg.connect(postgres_dsn) as other:
+            engine.joining(other).create(ParcelLifecycle, "p2", Parcel(), actor="shop:1")
+            with pytest.raises(Conflict, match="Parcel p2: is held or was moved by another writer"):
+                engine.joining(mine).create(ParcelLifecycle, "p2", Parcel(), actor="shop:1")
+            other.rollback()
+        engine.joining(mine).create(ParcelLifecycle, "p2", Parcel(), actor="shop:1")
+        mine.commit()
+        assert mine.execute("SELECT count(*) FROM invoice").fetchone() == (0,)
+        assert engine.get(ParcelLifecycle, "p2").revision == 1
+
+
+def test_a_transaction_that_began_before_another_writer_came_is_a_conflict_on_sqlite(tmp_path: Path) -> None:
+    path = tmp_path / "orders.db"
+    with Engine(path, lifecycles=[ParcelLifecycle]) as engine:
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="shop:1")
+        mine = sqlite3.connect(path, isolation_level=None)
+        mine.execute("BEGIN")
+        mine.execute("SELECT count(*) FROM entity").fetchone()
+        engine.send(ParcelLifecycle, "p1", Pay(amount=100), actor="shop:1")
+        with pytest.raises(Conflict, match="Parcel p1: is held or was moved by another writer"):
+            engine.joining(mine).send(ParcelLifecycle, "p1", Ship(), actor="shop:1")
+        mine.close()
+
+
+def test_a_full_disk_within_a_callers_transaction_is_told_as_such(tmp_path: Path) -> None:
+    """SQLite has rolled back the whole transaction by then, savepoints and all."""
+    path = tmp_path / "orders.db"
+    with Engine(path, lifecycles=[ParcelLifecycle]) as engine:
+        mine = sqlite3.connect(path, isolation_level=None)
+        [pages] = mine.execute("PRAGMA page_count").fetchone()
+        mine.execute(f"PRAGMA max_page_count = {pages}")
+        mine.execute("BEGIN IMMEDIATE")
+        joined = engine.joining(mine)
+        large = Parcel(trail=("x" * 500_000,))
+        with pytest.raises(LedgerUnavailable, match="full"):
+            joined.create(ParcelLifecycle, "p1", large, actor="shop:1")
+        mine.close()
+        assert list(engine.list(ParcelLifecycle)) == []

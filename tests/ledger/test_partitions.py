@@ -51,3 +51,33 @@ def test_no_partition_can_be_changed(postgres_dsn: str, statement: str) -> None:
         this_month = f"record_{datetime.now(UTC):%Y_%m}"
         with pytest.raises(psycopg.errors.IntegrityConstraintViolation, match="append-only"):
             connection.execute(statement.format(this_month).encode())
+
+
+def test_records_in_the_default_partition_do_not_keep_an_engine_from_opening(postgres_dsn: str) -> None:
+    """Their month has had no partition, in a process that ran for long, say."""
+    this_month = f"record_{datetime.now(UTC):%Y_%m}"
+    with Engine(postgres_dsn, lifecycles=[ParcelLifecycle]) as engine:
+        with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+            connection.execute(f"DROP TABLE {this_month}".encode())
+            connection.execute(f"DROP TABLE {partitions(postgres_dsn)[1]}".encode())
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1")
+    with Engine(postgres_dsn, lifecycles=[ParcelLifecycle]) as engine:
+        assert len(list(engine.history(ParcelLifecycle, "p1"))) == 1
+    made = partitions(postgres_dsn)
+    assert this_month not in made
+    assert len(made) == 4, "the other months have theirs"
+
+
+def test_opening_an_engine_does_not_hold_up_writers_behind_an_open_transaction(postgres_dsn: str) -> None:
+    """It lacks a partition, which can't be made while the transaction is open; whoever waits for that holds up all."""
+    with Engine(postgres_dsn, lifecycles=[ParcelLifecycle]) as engine, psycopg.connect(postgres_dsn) as slow:
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1")
+        with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+            connection.execute(f"DROP TABLE {partitions(postgres_dsn)[1]}".encode())
+        engine.joining(slow).create(ParcelLifecycle, "p2", Parcel(), actor="a:1")
+        with Engine(postgres_dsn, lifecycles=[ParcelLifecycle]) as other:
+            assert other.get(ParcelLifecycle, "p1").revision == 1
+        assert engine.create(ParcelLifecycle, "p3", Parcel(), actor="a:1").revision == 1
+        slow.commit()
+    Engine(postgres_dsn, lifecycles=[ParcelLifecycle]).close()
+    assert len(partitions(postgres_dsn)) == 5

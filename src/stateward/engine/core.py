@@ -23,6 +23,7 @@ from stateward.ledger.results import Source
 
 __all__ = [
     "PAGE_SIZE",
+    "READ_AGAIN_DELAY_S",
     "READ_AGAIN_S_MAX",
     "SETTLE_DELAYS_S",
     "Answer",
@@ -51,6 +52,7 @@ SETTLE_DELAYS_S = (0.05, 0.2, 0.8)
 """What is waited before a commit whose reply was lost is looked for again: a database that restarts is soon back."""
 
 
+READ_AGAIN_DELAY_S = 0.01
 READ_AGAIN_S_MAX = 1.0
 """How long a read is tried again: a connection that died unseen fails at once, a ledger that is away takes longer."""
 

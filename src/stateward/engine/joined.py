@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 from stateward.chart import ContextMarker
 from stateward.engine.core import EngineCore
 from stateward.engine.sender import AsyncSender, Sender
-from stateward.errors import Unjoinable
-from stateward.ledger.contract import Capabilities, Trips
+from stateward.errors import Conflict, Unjoinable, Unkeepable
+from stateward.ledger.contract import Capabilities, Interrupted, RowsRefused, Trips
 from stateward.ledger.pairs import Pair
 
 __all__ = ["AsyncJoinedEngine", "JoinableLedger", "JoinedEngine", "joinable"]
@@ -50,6 +53,24 @@ def joinable(ledger: Any, capabilities: Capabilities) -> Any:
     return ledger
 
 
+@contextmanager
+def told_of(pair: Pair) -> Generator[None]:
+    """Say of a pair what only its store has told so far; the savepoint is rolled back by then.
+
+    Raises:
+        Conflict: another transaction holds or has moved the entity.
+        Unkeepable: the database refuses its rows.
+    """
+    try:
+        yield
+    except Interrupted as error:
+        problem = f"is held or was moved by another writer: {error}"
+        raise Conflict(problem, lifecycle=pair.kind, entity=pair.entity) from error
+    except RowsRefused as error:
+        problem = f"{pair.kind} {pair.entity}: the database refused it: {error}"
+        raise Unkeepable(problem) from error
+
+
 class JoinedEngine(Sender):
     """An engine within the transaction that is open on a caller's connection.
 
@@ -63,10 +84,12 @@ class JoinedEngine(Sender):
         self._core = core
         self._ledger = ledger
         self._connection = connection
+        self._lock = Lock()  # savepoints nest, and do not stand side by side
 
     def _settle(self, pairs: Sequence[Pair]) -> None:
         trips = self._core.committing(pairs, self._ledger.capabilities, is_joined=True)
-        self._ledger.join(self._connection, trips)
+        with self._lock, told_of(pairs[0]):
+            self._ledger.join(self._connection, trips)
 
 
 class AsyncJoinedEngine(AsyncSender):
@@ -77,7 +100,10 @@ class AsyncJoinedEngine(AsyncSender):
         self._core = core
         self._ledger = ledger
         self._connection = connection
+        self._lock = asyncio.Lock()
 
     async def _settle(self, pairs: Sequence[Pair]) -> None:
         trips = self._core.committing(pairs, self._ledger.capabilities, is_joined=True)
-        await self._ledger.join(self._connection, trips)
+        async with self._lock:
+            with told_of(pairs[0]):
+                await self._ledger.join(self._connection, trips)

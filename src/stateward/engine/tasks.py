@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
 from stateward.engine.core import (
+    READ_AGAIN_DELAY_S,
     READ_AGAIN_S_MAX,
     SETTLE_DELAYS_S,
     Answer,
@@ -32,7 +33,7 @@ from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.committing import BATCH_MAX, AsyncCommitter
-from stateward.ledger.contract import AsyncLedger, FetchHistory, Ledger, ListEntities, Trips
+from stateward.ledger.contract import AsyncLedger, ConnectionLost, FetchHistory, Ledger, ListEntities, Trips
 from stateward.ledger.joining import async_driver_connection
 from stateward.ledger.opening import open_async_ledger
 from stateward.ledger.pairs import Pair
@@ -92,10 +93,11 @@ class AsyncEngine(AsyncSender):
             try:
                 await self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, waits=waits))
             except LedgerUnavailable as error:
-                if not mark_lost(pairs, error):
+                is_lost = mark_lost(pairs, error)
+                if not is_lost and not isinstance(error, ConnectionLost):
                     raise
                 if delay_s is None:
-                    raise LedgerUnavailable(error.problem, is_outcome_unknown=True) from error
+                    raise LedgerUnavailable(error.problem, is_outcome_unknown=is_lost) from error
                 await asyncio.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
                 return
@@ -109,9 +111,10 @@ class AsyncEngine(AsyncSender):
         while True:
             try:
                 return await self._ledger.run(make())
-            except LedgerUnavailable:
+            except ConnectionLost:
                 if time.monotonic() > deadline:
                     raise
+            await asyncio.sleep(READ_AGAIN_DELAY_S)
 
     # Moving entities.
 

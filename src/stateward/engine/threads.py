@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
 from stateward.engine.core import (
+    READ_AGAIN_DELAY_S,
     READ_AGAIN_S_MAX,
     SETTLE_DELAYS_S,
     Answer,
@@ -31,7 +32,7 @@ from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
 from stateward.ledger.committing import BATCH_MAX, Committer
-from stateward.ledger.contract import FetchHistory, Ledger, ListEntities, Trips
+from stateward.ledger.contract import ConnectionLost, FetchHistory, Ledger, ListEntities, Trips
 from stateward.ledger.joining import driver_connection
 from stateward.ledger.pairs import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
@@ -95,10 +96,11 @@ class Engine(Sender):
             try:
                 self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, waits=waits))
             except LedgerUnavailable as error:
-                if not mark_lost(pairs, error):
+                is_lost = mark_lost(pairs, error)
+                if not is_lost and not isinstance(error, ConnectionLost):
                     raise
                 if delay_s is None:
-                    raise LedgerUnavailable(error.problem, is_outcome_unknown=True) from error
+                    raise LedgerUnavailable(error.problem, is_outcome_unknown=is_lost) from error
                 time.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
                 return
@@ -109,9 +111,10 @@ class Engine(Sender):
         while True:
             try:
                 return self._ledger.run(make())
-            except LedgerUnavailable:
+            except ConnectionLost:
                 if time.monotonic() > deadline:
                     raise
+            time.sleep(READ_AGAIN_DELAY_S)
 
     # Moving entities.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from stateward.chart import Chart, ContextMarker, EventMarker
 from stateward.errors import Unkeepable
-from stateward.ledger.codec import check_text, digest_of_event, encode, json_text, to_micros
+from stateward.ledger.codec import check_text, digest_of_event, encode, encode_context, json_text, to_micros
 from stateward.ledger.pairs import Pair
 from stateward.ledger.results import Actor, Source
 
@@ -35,7 +35,7 @@ def accept_creation(
     Raises:
         Unkeepable: the id, the context, the key or the actor can't be kept.
     """
-    payload = encode("the context", context)
+    payload = encode_context(chart, context)
     return Pair(
         record=record,
         kind=chart.kind,

@@ -25,7 +25,9 @@ __all__ = [
     "decode_context",
     "digest_of_event",
     "encode",
+    "encode_context",
     "from_micros",
+    "is_keepable",
     "json_text",
     "to_micros",
 ]
@@ -79,6 +81,14 @@ def check_text(what: str, text: object) -> str:
     return text
 
 
+def is_keepable(text: str) -> bool:
+    """Whether there can be anything under such an id, or in such a state: no NUL, no halves of characters."""
+    try:
+        return "\0" not in text and bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def encode(what: str, value: object) -> str:
     """A value as JSON text that every store can keep.
 
@@ -130,6 +140,24 @@ def _as_builtin(value: Any) -> Any:
 def json_text(value: object) -> str:
     """A value of our own making as JSON text."""
     return msgspec.json.encode(value).decode()
+
+
+def encode_context(chart: Chart[Any], context: object) -> str:
+    """A context as JSON text that can be read back.
+
+    Raises:
+        Unkeepable: there is none, it holds what its class does not, or what can't be kept.
+    """
+    if context is None:
+        problem = f"there is no context; a {chart.kind} has a {chart.context_type.__name__}"
+        raise Unkeepable(problem)
+    text = encode("the context", context)
+    try:
+        decode_context(chart, text)
+    except ValueError as error:  # msgspec's and pydantic's are such
+        problem = f"the context does not fit {chart.context_type.__name__}: {error}"
+        raise Unkeepable(problem) from None
+    return text
 
 
 def decode_context(chart: Chart[Any], text: str) -> Any:

@@ -10,14 +10,14 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from threading import Condition, Lock, Semaphore
-from typing import Protocol
+from collections.abc import Coroutine, Iterator, Sequence
+from threading import Condition, Lock, Semaphore, get_ident
+from typing import Any, Protocol
 
-from stateward.errors import LedgerUnavailable
+from stateward.errors import LedgerUnavailable, SentWithin
 from stateward.ledger.pairs import Pair
 
-__all__ = ["BATCH_MAX", "QUEUE_MAX", "AsyncCommitter", "Committer"]
+__all__ = ["BATCH_MAX", "QUEUE_MAX", "AsyncCommitter", "Committer", "give_up", "of_each_entity", "retry_delays"]
 
 BATCH_MAX = 500
 """Pairs of one commit."""
@@ -48,7 +48,7 @@ class AsyncCommit(Protocol):
 class _Waiter:
     """A caller's pairs in the queue, and the thread that waits for them."""
 
-    __slots__ = ("batch", "pairs", "wake")
+    __slots__ = ("batch", "has_led", "pairs", "wake")
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self.pairs = pairs
@@ -59,6 +59,7 @@ class _Waiter:
 
         None: its turn came at once, and nobody need wake it.
         """
+        self.has_led = False
 
 
 class Committer:
@@ -73,14 +74,23 @@ class Committer:
         self._queue: deque[_Waiter] = deque()
         self._waiting = 0
         self._is_busy = False
+        self._leader = 0
+        """The thread that commits, if one does."""
 
     def submit(self, pairs: Sequence[Pair]) -> None:
         """Commit pairs, alone or together with others'; returns when each has its answer or its error.
 
         Those whose entity others hold or moved in each round are brought again by this thread, alone and waiting for
         the entity, so that no other caller waits for it. A caller that is interrupted while its pairs still wait takes
-        them back; once they are being committed, they are committed, and the interrupt goes on.
+        them back; once they are being committed, the interrupt goes on and they are committed, unless others hold or
+        move their entity in each round.
+
+        Raises:
+            SentWithin: a guard or an action of an event that this very thread commits has sent another.
         """
+        if self._leader == get_ident():
+            raise SentWithin(lifecycle=pairs[0].kind, entity=pairs[0].entity, event=pairs[0].name)
+        deadline = time.monotonic() + HELD_S_MAX
         self._submit(pairs)
         if all(pair.is_settled for pair in pairs):
             return
@@ -89,14 +99,16 @@ class Committer:
             unsettled = [pair for pair in pairs if not pair.is_settled]
             if self._alone.acquire(blocking=False):
                 try:
-                    self._commit_alone(unsettled)
+                    self._commit_alone(unsettled, deadline)
                 finally:
                     self._alone.release()
             else:
                 self._submit(unsettled)
 
-    def _commit_alone(self, pairs: Sequence[Pair]) -> None:
+    def _commit_alone(self, pairs: Sequence[Pair], deadline: float) -> None:
         for each in of_each_entity(pairs):
+            if time.monotonic() > deadline:
+                return
             try:
                 self._commit(each, waits=True)
             except Exception as error:
@@ -121,12 +133,12 @@ class Committer:
                     self._is_busy = True
             if waiter.wake is not None:
                 waiter.wake.acquire()
+            if waiter.batch is not None:
+                self._lead(waiter, waiter.batch)
         except BaseException:
-            if not self._take_back(waiter) and waiter.batch is not None:
-                self._lead(waiter.batch)  # it was this thread's turn, and others wait for it
+            if not waiter.has_led and not self._take_back(waiter) and waiter.batch is not None:
+                self._lead(waiter, waiter.batch)  # it was this thread's turn, and others wait for it
             raise
-        if waiter.batch is not None:
-            self._lead(waiter.batch)
 
     def _take_back(self, waiter: _Waiter) -> bool:
         """Whether it was still in the queue, and is not any more."""
@@ -138,10 +150,13 @@ class Committer:
             self._has_room.notify_all()
             return True
 
-    def _lead(self, batch: list[_Waiter]) -> None:
+    def _lead(self, leader: _Waiter, batch: list[_Waiter]) -> None:
         """Commit a batch, wake those it was for, and hand on."""
-        pairs = [pair for waiter in batch for pair in waiter.pairs]
+        pairs: list[Pair] = []
         try:
+            leader.has_led = True
+            self._leader = get_ident()
+            pairs = [pair for waiter in batch for pair in waiter.pairs]
             self._commit(pairs)
         except Exception as error:  # whatever kept the batch from being committed is everybody's answer
             give_up(pairs, error)
@@ -149,6 +164,7 @@ class Committer:
             give_up(pairs, error)
             raise
         finally:
+            self._leader = 0
             self._hand_on()
             for waiter in batch[1:]:  # the first one is this thread
                 if waiter.wake is not None:
@@ -162,11 +178,12 @@ class Committer:
                 batch.append(self._queue.popleft())
                 count += len(batch[-1].pairs)
             self._is_busy = bool(batch)
+            if batch:
+                batch[0].batch = batch  # under the lock: who is interrupted while it waits looks for it
             if count:
                 self._waiting -= count
                 self._has_room.notify_all()
         if batch:
-            batch[0].batch = batch
             assert batch[0].wake is not None
             batch[0].wake.release()
 
@@ -178,6 +195,8 @@ class AsyncCommitter:
         """Take what commits a batch, as `Committer` does."""
         self._commit = commit
         self._alone: set[asyncio.Task[None]] = set()
+        self._left_behind: set[asyncio.Task[None]] = set()
+        """What sees to it that events are committed whose senders were cancelled meanwhile."""
         self._queue: deque[tuple[Sequence[Pair], asyncio.Future[None]]] = deque()
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
@@ -185,26 +204,41 @@ class AsyncCommitter:
 
     async def submit(self, pairs: Sequence[Pair]) -> None:
         """Commit pairs; a sender that is cancelled while they wait takes them back, and else they are committed."""
-        await self._submit(pairs)
+        item = await self._enqueue(pairs)
+        try:
+            await asyncio.shield(item[1])
+        except asyncio.CancelledError:
+            if item in self._queue:
+                self._queue.remove(item)
+                self._waiting -= len(pairs)
+            else:
+                _keep(self._left_behind, self._see_through(pairs, item[1]))
+            raise
+        if not all(pair.is_settled for pair in pairs):
+            await asyncio.shield(_keep(self._left_behind, self._see_through(pairs, item[1])))
+
+    async def _see_through(self, pairs: Sequence[Pair], done: asyncio.Future[None]) -> None:
+        """Bring those again whose entity others hold or moved in each round."""
+        deadline = time.monotonic() + HELD_S_MAX
+        await done
         for delay_s in retry_delays(pairs):
             await asyncio.sleep(delay_s)
             unsettled = [pair for pair in pairs if not pair.is_settled]
             if len(self._alone) < ALONE_MAX:
-                task = asyncio.create_task(self._commit_alone(unsettled))
-                self._alone.add(task)
-                task.add_done_callback(self._alone.discard)
-                await asyncio.shield(task)
+                await _keep(self._alone, self._commit_alone(unsettled, deadline))
             else:
-                await self._submit(unsettled)
+                await (await self._enqueue(unsettled))[1]
 
-    async def _commit_alone(self, pairs: Sequence[Pair]) -> None:
+    async def _commit_alone(self, pairs: Sequence[Pair], deadline: float) -> None:
         for each in of_each_entity(pairs):
+            if time.monotonic() > deadline:
+                return
             try:
                 await self._commit(each, waits=True)
             except Exception as error:
                 give_up(each, error)
 
-    async def _submit(self, pairs: Sequence[Pair]) -> None:
+    async def _enqueue(self, pairs: Sequence[Pair]) -> tuple[Sequence[Pair], asyncio.Future[None]]:
         async with self._room:
             await self._room.wait_for(lambda: not self._waiting or self._waiting + len(pairs) <= QUEUE_MAX)
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -213,18 +247,12 @@ class AsyncCommitter:
             self._waiting += len(pairs)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
-        try:
-            await asyncio.shield(done)
-        except asyncio.CancelledError:
-            if item in self._queue:
-                self._queue.remove(item)
-                self._waiting -= len(pairs)
-            raise
+        return item
 
     async def stop(self) -> None:
         """Wait until all that was accepted is committed."""
-        while (self._task is not None and not self._task.done()) or self._alone:
-            working = [*self._alone, *([] if self._task is None else [self._task])]
+        while (self._task is not None and not self._task.done()) or self._left_behind:
+            working = [*self._left_behind, *([] if self._task is None else [self._task])]
             await asyncio.shield(asyncio.gather(*working))
 
     async def _work(self) -> None:
@@ -244,6 +272,14 @@ class AsyncCommitter:
                     done.set_result(None)
             async with self._room:
                 self._room.notify_all()
+
+
+def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that is among these until it is done."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task
 
 
 def retry_delays(pairs: Sequence[Pair]) -> Iterator[float]:
@@ -275,9 +311,8 @@ def give_up(pairs: Sequence[Pair], error: BaseException) -> None:
         if pair.is_settled:
             continue
         if isinstance(error, LedgerUnavailable):
-            pair.error = LedgerUnavailable(
-                error.problem, record=pair.record, is_outcome_unknown=error.is_outcome_unknown
-            )
-        else:
-            pair.error = LedgerUnavailable(f"the commit failed: {error!r}", record=pair.record)
+            problem, is_unknown = error.problem, error.is_outcome_unknown
+        else:  # an interrupt may come while the reply to a commit is read
+            problem, is_unknown = f"the commit failed: {error!r}", not isinstance(error, Exception)
+        pair.error = LedgerUnavailable(problem, record=pair.record, is_outcome_unknown=is_unknown or pair.is_lost)
         pair.error.__cause__ = error

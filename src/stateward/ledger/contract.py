@@ -12,12 +12,14 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
+from stateward.errors import LedgerUnavailable
 from stateward.ledger.rows import CensusMove, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
 
 __all__ = [
     "AsyncLedger",
     "Capabilities",
     "CommitMoves",
+    "ConnectionLost",
     "CountCensus",
     "CreateEntities",
     "EntityMove",
@@ -45,6 +47,10 @@ class Interrupted(Exception):
 
 class RowsRefused(Exception):
     """The database refused what was written: one of the rows is at fault, and nothing of the transaction holds."""
+
+
+class ConnectionLost(LedgerUnavailable):
+    """The connection ended under a trip; on another one, the same may go through."""
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ import msgspec
 from stateward.chart import Chart, Handler, Meta, TimerTrigger
 from stateward.chart.values import wire_name
 from stateward.errors import (
+    ActionFailed,
     Conflict,
     LedgerCorrupt,
     Refusal,
@@ -24,7 +25,7 @@ from stateward.errors import (
     VersionUnknown,
 )
 from stateward.kernel import Position, Snapshot, Step, advance, position_of, start
-from stateward.ledger.codec import decode_context, encode, from_micros, json_text
+from stateward.ledger.codec import decode_context, encode, encode_context, from_micros, json_text
 from stateward.ledger.contract import (
     EntityMove,
 )
@@ -50,6 +51,7 @@ class Fold:
         self._revision = row.revision if row is not None else 0
         self._part = row.part if row is not None else -1
         self._entered: dict[str, int] = {}
+        self._context_text = ""
         self.is_new = False
         self.has_moved = False
         self.receipts: dict[str, ReceiptRow] = {}
@@ -165,14 +167,18 @@ class Fold:
         chart = self._known_chart(pair)
         position = position_of(chart, pair.state, snapshot.position.history)
         left, entered = snapshot.position.active - position.active, position.active - snapshot.position.active
+        delays = [
+            (timer, _delay_of(pair, snapshot, delay) if isinstance(delay, Handler) else delay)
+            for timer, delay in _timers_of(chart, entered)
+        ]
         for path in left:
             self._entered.pop(path, None)
         self._entered.update(dict.fromkeys(sorted(entered), self._now))
         for timer, _ in _timers_of(chart, left):
             self.timers.pop(timer, None)
             self.cancelled[timer] = None
-        for timer, delay in _timers_of(chart, entered):
-            self._set_timer(pair, timer, delay if isinstance(delay, timedelta) else delay.call(snapshot.context))
+        for timer, delay in delays:
+            self._set_timer(pair, timer, delay)
         self._move(pair, Snapshot(position, snapshot.context), state_from=snapshot.state)
         return self._applied(pair, None)
 
@@ -186,7 +192,8 @@ class Fold:
             )
             for n, effect in enumerate(step.effects)
         ]  # fmt: skip
-        context = encode("the context", step.snapshot.context)
+        is_as_it_was = self._snapshot is not None and step.snapshot.context is self._snapshot.context
+        context = self._context_text if is_as_it_was else encode_context(self._known_chart(pair), step.snapshot.context)
         self.outbox += effects
         for name in step.timers_cancelled:
             self.timers.pop(name, None)
@@ -221,8 +228,6 @@ class Fold:
             )  # fmt: skip
             self.receipts[pair.key] = receipt
             self.new_receipts.append(receipt)
-
-    _context_text: str = ""
 
     def _applied(self, pair: Pair, step: Step[Any] | None) -> Answer:
         assert self._snapshot is not None
@@ -345,6 +350,29 @@ def _timers_of(chart: Chart[Any], paths: Collection[str]) -> list[tuple[str, tim
         for each in chart.transitions
         if isinstance(each.trigger, TimerTrigger) and chart.states[each.source].path in paths
     ]
+
+
+def _delay_of(pair: Pair, snapshot: Snapshot[Any], delay: Handler) -> timedelta:
+    """A timer's delay, worked out of the context.
+
+    Raises:
+        ActionFailed: it can't be, or it is not positive.
+    """
+    try:
+        found = delay.call(snapshot.context)
+    except Exception as error:
+        problem = f"raised {error!r}"
+        raise _delay_failed(pair, snapshot, delay, problem) from error
+    if not isinstance(found, timedelta) or found <= timedelta(0):
+        problem = f"returned {found!r}; a delay is a positive timedelta"
+        raise _delay_failed(pair, snapshot, delay, problem)
+    return found
+
+
+def _delay_failed(pair: Pair, snapshot: Snapshot[Any], delay: Handler, problem: str) -> ActionFailed:
+    return ActionFailed(
+        lifecycle=pair.kind, state=snapshot.state, event=pair.name, function=delay.name, problem=problem
+    )
 
 
 def _due_by(chart: Chart[Any], entered: Mapping[str, int]) -> int | None:

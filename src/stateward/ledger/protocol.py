@@ -67,6 +67,7 @@ def commit_pairs(
         is_joined: whether it is part of a caller's transaction, in which nothing is tried twice.
         waits: whether to lock the entities before they are read, and wait for those who hold them.
     """
+    was_refused = False
     for _ in range(1 if is_joined else ROUNDS_MAX):
         waiting = [pair for pair in pairs if not pair.is_settled]
         if not waiting:
@@ -79,7 +80,7 @@ def commit_pairs(
             yield from _write(folds, holds_lock=holds_lock, is_open=holds_lock or waits)
         except Interrupted:
             if is_joined:
-                raise  # the caller's whole transaction was rolled back
+                raise
             halves = _halves(waiting)
             if halves:  # so that one that others hold does not keep the rest
                 for half in halves:
@@ -88,9 +89,9 @@ def commit_pairs(
         except RowsRefused as error:
             if is_joined:
                 raise
-            if settles:
+            if was_refused:
                 yield from _bisect(waiting, charts, now, error, holds_lock=holds_lock)
-            settles = True  # what was refused may be a record that a lost commit has written
+            was_refused = settles = True  # what was refused may be a record that a lost commit has written
     for pair in pairs:
         if is_joined and not pair.is_settled:
             pair.error = Conflict("was moved by another writer", lifecycle=pair.kind, entity=pair.entity)
@@ -140,8 +141,9 @@ def _bisect(
         yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=True)
     if not halves:
         for pair in pairs:
-            problem = f"{pair.kind} {pair.entity}: the database refused it: {error}"
-            pair.error = Unkeepable(problem)
+            if not pair.is_settled:
+                problem = f"{pair.kind} {pair.entity}: the database refused it: {error}"
+                pair.error = Unkeepable(problem)
 
 
 def _halves(pairs: Sequence[Pair]) -> list[list[Pair]]:

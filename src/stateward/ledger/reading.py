@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from stateward.chart import Chart
 from stateward.errors import DefinitionError, LedgerCorrupt, UnknownEntity, VersionUnknown
-from stateward.ledger.codec import from_micros
+from stateward.ledger.codec import from_micros, is_keepable
 from stateward.ledger.contract import (
     CountCensus,
     FetchEntities,
@@ -26,7 +26,6 @@ from stateward.ledger.results import Actor, Entity, Record
 from stateward.ledger.rows import EntityRow, RecordRow
 
 __all__ = [
-    "PAGE_SIZE",
     "count_census",
     "fetch_entities",
     "fetch_entity",
@@ -34,9 +33,6 @@ __all__ = [
     "list_entities",
     "register_lifecycles",
 ]
-
-PAGE_SIZE = 500
-"""Rows of one page."""
 
 
 def register_lifecycles(charts: Charts) -> Trips[None]:
@@ -65,7 +61,9 @@ def fetch_entity(kind: str, entity: str, charts: Charts) -> Trips[Entity[Any]]:
         VersionUnknown: it is on a version that is not among the charts.
         LedgerCorrupt: its row can't be read.
     """
-    [[row]] = yield Trip((FetchEntities(kind, (entity,)),))
+    row = None
+    if is_keepable(entity):
+        [[row]] = yield Trip((FetchEntities(kind, (entity,)),))
     if row is None:
         raise UnknownEntity(lifecycle=kind, entity=entity)
     return entity_of(row, charts)
@@ -73,12 +71,14 @@ def fetch_entity(kind: str, entity: str, charts: Charts) -> Trips[Entity[Any]]:
 
 def fetch_entities(kind: str, ids: Sequence[str], charts: Charts) -> Trips[dict[str, Entity[Any]]]:
     """Several entities by id; those that do not exist are left out."""
-    [rows] = yield Trip((FetchEntities(kind, tuple(ids)),))
+    [rows] = yield Trip((FetchEntities(kind, tuple([each for each in ids if is_keepable(each)])),))
     return {row.id: entity_of(row, charts) for row in rows if row is not None}
 
 
 def list_entities(operation: ListEntities, charts: Charts) -> Trips[tuple[list[Entity[Any]], ListEntities | None]]:
     """One page of a list, and what reads the next one; None if there is none."""
+    if operation.state is not None and not is_keepable(operation.state):
+        return [], None
     if operation.version is not None and operation.after is None:
         # No index is by version. That none is left on one, which is what a list of it is to show in the end, would be
         # known only after all had been read; the census knows it at once.
@@ -94,7 +94,9 @@ def list_entities(operation: ListEntities, charts: Charts) -> Trips[tuple[list[E
 
 def fetch_history(operation: FetchHistory) -> Trips[list[Record]]:
     """One page of an entity's records."""
-    [rows] = yield Trip((operation,))
+    rows: Sequence[RecordRow] = ()
+    if is_keepable(operation.entity):
+        [rows] = yield Trip((operation,))
     return [record_of(row) for row in rows]
 
 

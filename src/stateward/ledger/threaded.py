@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from stateward.errors import LedgerUnavailable
 from stateward.ledger.contract import Capabilities, Ledger, Trips
 
 __all__ = ["ThreadedLedger"]
@@ -24,7 +25,12 @@ class ThreadedLedger:
 
     async def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol in a thread; see `Ledger.run`."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._ledger.run, trips)
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._threads, self._ledger.run, trips)
+        except RuntimeError as error:  # of an executor that is shut down
+            message = f"{self.capabilities.name}: the ledger is closed"
+            raise LedgerUnavailable(message) from error
+        return await work
 
     async def close(self) -> None:
         """Close the ledger. Twice is safe."""

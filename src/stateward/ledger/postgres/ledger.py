@@ -14,7 +14,18 @@ from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
 from stateward.errors import LedgerUnavailable, Unjoinable
-from stateward.ledger.contract import Capabilities, Interrupted, Page, RowsRefused, Trip, Trips
+from stateward.ledger.contract import (
+    Capabilities,
+    CommitMoves,
+    ConnectionLost,
+    CreateEntities,
+    Interrupted,
+    Page,
+    RegisterLifecycle,
+    RowsRefused,
+    Trip,
+    Trips,
+)
 from stateward.ledger.driving import drive, drive_async
 from stateward.ledger.postgres.schema import check_schema, lacks_partitions, schema_version, upgrade_schema
 from stateward.ledger.postgres.statements import requests_of
@@ -43,8 +54,8 @@ class _Connection(psycopg.Connection[Any]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
             return super().wait(gen, interval, ANSWER_S_MAX if timeout is None else timeout)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None and self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()  # what the server makes of it yet is not known
             raise
 
@@ -60,8 +71,8 @@ class _AsyncConnection(psycopg.AsyncConnection[Any]):
     async def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         try:
             return await super().wait(gen, interval, ANSWER_S_MAX if timeout is None else timeout)
-        except psycopg.OperationalError:
-            if self.pgconn.transaction_status == TransactionStatus.ACTIVE:
+        except psycopg.OperationalError as error:
+            if error.sqlstate is None and self.pgconn.transaction_status == TransactionStatus.ACTIVE:
                 self.pgconn.finish()
             raise
 
@@ -96,8 +107,9 @@ class PostgresLedger:
                 upgrade_schema(connection)
             check_schema(connection)
             if lacks_partitions(connection):
-                # Without the right to make tables, records go to the default partition, which `doctor` tells.
-                with suppress(errors.InsufficientPrivilege):
+                # Without the right to make tables, or while others hold them, records go to the default partition,
+                # which `doctor` tells.
+                with suppress(errors.InsufficientPrivilege, errors.LockNotAvailable):
                     upgrade_schema(connection)
 
     def upgrade(self) -> list[int]:
@@ -133,7 +145,7 @@ class PostgresLedger:
             joined.execute(b"SELECT 1")  # which begins it; else what follows would be a transaction of its own
 
         def make(trip: Trip) -> Sequence[Page]:
-            with neutral_errors(trip):
+            with neutral_errors(trip, is_joined=True):
                 return run_trip(joined, Trip(trip.operations))  # the transaction is the caller's
 
         with joined.transaction():
@@ -148,7 +160,10 @@ class PostgresLedger:
             try:
                 yield connection
             finally:
+                has_died = connection.closed
                 self._pool.putconn(connection)
+                if has_died:
+                    self._pool.check()  # what ended it has mostly ended others, which wait unused
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise LedgerUnavailable(f"postgres: {error}") from error
 
@@ -162,9 +177,10 @@ class PostgresLedger:
                 raise
 
 
-# What is run here touches a few rows by key: compiling it takes longer than running it, and whoever holds such a row
-# for longer is not waited for by a whole batch.
-_SETTINGS = b"SET jit = off; SET lock_timeout = '100ms'"
+# What is run here finds a few rows by key: compiling it takes longer than running it; a plan that was made while a
+# table was empty, and reads it from end to end, is kept when the table is not; and whoever holds a row for longer is
+# not waited for by a whole batch.
+_SETTINGS = b"SET jit = off; SET enable_seqscan = off; SET lock_timeout = '100ms'"
 
 
 def _configure(connection: psycopg.Connection[Any]) -> None:
@@ -256,7 +272,7 @@ class AsyncPostgresLedger:
             await joined.execute(b"SELECT 1")  # which begins it; else what follows would be a transaction of its own
 
         async def make(trip: Trip) -> Sequence[Page]:
-            with neutral_errors(trip):
+            with neutral_errors(trip, is_joined=True):
                 return await run_trip_async(joined, Trip(trip.operations))
 
         async with joined.transaction():
@@ -271,7 +287,10 @@ class AsyncPostgresLedger:
             try:
                 yield connection
             finally:
+                has_died = connection.closed
                 await self._pool.putconn(connection)
+                if has_died:
+                    await self._pool.check()
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise LedgerUnavailable(f"postgres: {error}") from error
 
@@ -300,18 +319,24 @@ def check_joinable(connection: Any, kind: type[psycopg.Connection[Any] | psycopg
         raise Unjoinable(problem)
 
 
+_WRITES = (CreateEntities, CommitMoves, RegisterLifecycle)
+
+
 @contextmanager
-def neutral_errors(trip: Trip) -> Generator[None]:
+def neutral_errors(trip: Trip, *, is_joined: bool = False) -> Generator[None]:
     """Turn psycopg's errors into those that the protocol knows."""
     try:
         yield
     except (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable) as error:
         raise Interrupted(str(error)) from error
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
+    except (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded) as error:
         raise RowsRefused(str(error).partition("\n")[0]) from error
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
+        if not isinstance(error, psycopg.OperationalError | psycopg.InternalError):
+            raise
         # An ERROR is the server's word that the transaction is rolled back. A FATAL one ends the connection, whatever
         # was being committed, and of a connection that is gone nothing is known.
-        is_rolled_back = error.diag.severity_nonlocalized == "ERROR"
-        may_hold = not is_rolled_back and (trip.commits or not trip.begins)
-        raise LedgerUnavailable(f"postgres: {error}", is_outcome_unknown=may_hold) from error
+        if error.diag.severity_nonlocalized == "ERROR":
+            raise LedgerUnavailable(f"postgres: {error}") from error
+        writes = trip.commits or (not trip.begins and any(isinstance(each, _WRITES) for each in trip.operations))
+        raise ConnectionLost(f"postgres: {error}", is_outcome_unknown=writes and not is_joined) from error

@@ -38,6 +38,8 @@ def upgrade_schema(connection: Connection[Any]) -> list[int]:
     with connection.transaction():
         connection.execute("SET LOCAL lock_timeout = 0")  # another process's upgrade is waited for
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        # A table's lock that is waited for holds up every writer behind it.
+        connection.execute("SET LOCAL lock_timeout = '200ms'")
         connection.execute(
             "CREATE TABLE IF NOT EXISTS stateward_schema"
             " (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"

@@ -28,6 +28,8 @@ __all__ = ["Request", "Statement", "requests_of", "statements_of"]
 
 _QUERIES = read_queries("stateward.ledger.postgres")
 _ENTITY = len(EntityRow._fields)
+_FIRST_TIME = -62_135_596_800_000_000
+"""The year 1, in microseconds since 1970: before whatever Python can tell."""
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 
@@ -204,7 +206,7 @@ def _records(rows: list[Any]) -> Page:
 
 
 def _list_entities(operation: ListEntities) -> list[Statement]:
-    number, entity = operation.after or (0, "")
+    number, entity = operation.after or (_FIRST_TIME, "")
     given = {
         "kind": operation.kind, "version": operation.version, "before": operation.updated_before,
         "state": operation.state, "due_by": operation.due_by, "number": number, "id": entity,

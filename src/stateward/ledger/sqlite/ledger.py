@@ -20,6 +20,7 @@ from stateward.ledger.contract import (
     FetchEntities,
     FetchHistory,
     FindRecords,
+    Interrupted,
     ListEntities,
     LoadPairs,
     Page,
@@ -169,7 +170,7 @@ class SqliteLedger:
         connection = self._take()
         try:
             return drive(trips, lambda trip: self._make(connection, trip))
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             raise self._unavailable(error) from error
         finally:
             self._give_back(connection)
@@ -193,9 +194,14 @@ class SqliteLedger:
         try:
             result = drive(trips, lambda trip: [run_operation(cursor, each) for each in trip.operations])
         except BaseException as error:
-            cursor.execute("ROLLBACK TO stateward")
-            cursor.execute("RELEASE stateward")
-            if isinstance(error, sqlite3.OperationalError):
+            if connection.in_transaction:  # a full disk, say, has rolled back all of it
+                cursor.execute("ROLLBACK TO stateward")
+                cursor.execute("RELEASE stateward")
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | OverflowError):
+                raise RowsRefused(str(error)) from error
+            if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY_SNAPSHOT:
+                raise Interrupted(str(error)) from error
+            if isinstance(error, sqlite3.Error):
                 raise self._unavailable(error) from error
             raise
         cursor.execute("RELEASE stateward")
@@ -206,7 +212,10 @@ class SqliteLedger:
             self._patiently(lambda: connection.execute("BEGIN IMMEDIATE"))
         cursor = connection.cursor()
         try:
-            pages = [run_operation(cursor, each) for each in trip.operations]
+            if connection.in_transaction:
+                pages = [run_operation(cursor, each) for each in trip.operations]
+            else:  # a reader may meet one who is just making the WAL, or taking it away
+                pages = self._patiently(lambda: [run_operation(cursor, each) for each in trip.operations])
         except (sqlite3.IntegrityError, sqlite3.DataError, OverflowError) as error:
             connection.rollback()
             raise RowsRefused(str(error)) from error
@@ -228,12 +237,10 @@ class SqliteLedger:
                 return
         except OSError:
             return
-        connection.execute(f"PRAGMA busy_timeout = {_WAL_WAIT_MS}")
-        try:
+        with suppress(sqlite3.Error):  # another connection does it, say; what was committed is committed
+            connection.execute(f"PRAGMA busy_timeout = {_WAL_WAIT_MS}")
             connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-        except sqlite3.OperationalError:
-            return  # another connection does it
-        finally:
+        with suppress(sqlite3.Error):
             connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
 
     def _patiently(self, act: Callable[[], T]) -> T:
