@@ -165,10 +165,12 @@ class Committer:
             raise
         finally:
             self._leader = 0
-            self._hand_on()
-            for waiter in batch[1:]:  # the first one is this thread
-                if waiter.wake is not None:
-                    waiter.wake.release()
+            try:
+                self._hand_on()
+            finally:  # whatever comes between
+                for waiter in batch[1:]:  # the first one is this thread
+                    if waiter.wake is not None:
+                        waiter.wake.release()
 
     def _hand_on(self) -> None:
         with self._lock:

@@ -13,7 +13,10 @@ T = TypeVar("T")
 
 
 def drive(trips: Trips[T], make: Callable[[Trip], Sequence[Page]]) -> T:
-    """Send a generator the pages of each trip that it yields; what making one raises is thrown into it."""
+    """Send a generator the pages of each trip that it yields; what making one raises is thrown into it.
+
+    An interrupt goes past it: the protocol is closed, and decides nothing any more.
+    """
     try:
         trip = next(trips)
         while True:

@@ -90,7 +90,7 @@ def commit_pairs(
             if is_joined:
                 raise
             if was_refused:
-                yield from _bisect(waiting, charts, now, error, holds_lock=holds_lock)
+                yield from _bisect(waiting, charts, now, error, holds_lock=holds_lock, waits=waits)
             was_refused = settles = True  # what was refused may be a record that a lost commit has written
     for pair in pairs:
         if is_joined and not pair.is_settled:
@@ -133,12 +133,18 @@ def _answer_from(row: RecordRow) -> Answer:
 
 
 def _bisect(
-    pairs: Sequence[Pair], charts: Charts, now: Callable[[], int], error: RowsRefused, *, holds_lock: bool
+    pairs: Sequence[Pair],
+    charts: Charts,
+    now: Callable[[], int],
+    error: RowsRefused,
+    *,
+    holds_lock: bool,
+    waits: bool,
 ) -> Trips[None]:
     """Find the entity whose rows the database refuses, so that the others' are written."""
     halves = _halves(pairs)
     for half in halves:
-        yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=True)
+        yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=True, waits=waits)
     if not halves:
         for pair in pairs:
             if not pair.is_settled:

@@ -122,6 +122,8 @@ class SqliteLedger:
                 connection.close()
             else:
                 self._idle.append(connection)
+                if self._is_closed:  # meanwhile
+                    self.close()
         finally:
             if self._is_memory:
                 self._memory_lock.release()
