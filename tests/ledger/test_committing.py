@@ -224,19 +224,17 @@ def test_a_sender_interrupted_as_it_is_handed_its_turn_still_leads(monkeypatch: 
     slot: Any = committing._Waiter.batch  # type: ignore[misc]
     is_told = Event()
 
-    class Waiter(committing._Waiter):
-        @property
-        def batch(self) -> Any:
-            return slot.__get__(self)
+    def get(waiter: Any) -> Any:
+        return slot.__get__(waiter)
 
-        @batch.setter
-        def batch(self, batch: Any) -> None:
-            if batch and batch[0].pairs[0].entity == "mine" and not is_told.is_set():
-                is_told.set()
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            slot.__set__(self, batch)
+    def give(waiter: Any, batch: Any) -> None:
+        if batch and batch[0].pairs[0].entity == "mine" and not is_told.is_set():
+            is_told.set()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        slot.__set__(waiter, batch)
 
-    monkeypatch.setattr(committing, "_Waiter", Waiter)
+    told = type("Told", (committing._Waiter,), {"batch": property(get, give)})
+    monkeypatch.setattr(committing, "_Waiter", told)
 
     def go_on() -> None:
         wait_queued(committer, 1)
