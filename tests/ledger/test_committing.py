@@ -222,7 +222,7 @@ def test_a_sender_interrupted_as_it_is_handed_its_turn_still_leads(monkeypatch: 
     first = submitting(committer, "a")
     commit.wait_begun(1)
     slot: Any = committing._Waiter.batch  # type: ignore[misc]
-    is_told = Event()
+    is_told, has_left = Event(), Event()
 
     def get(waiter: Any) -> Any:
         return slot.__get__(waiter)
@@ -231,6 +231,7 @@ def test_a_sender_interrupted_as_it_is_handed_its_turn_still_leads(monkeypatch: 
         if batch and batch[0].pairs[0].entity == "mine" and not is_told.is_set():
             is_told.set()
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            has_left.wait(0.5)  # as it would, if it did not wait for the lock that is held here
         slot.__set__(waiter, batch)
 
     told = type("Told", (committing._Waiter,), {"batch": property(get, give)})
@@ -242,11 +243,12 @@ def test_a_sender_interrupted_as_it_is_handed_its_turn_still_leads(monkeypatch: 
         commit.wait_begun(2)
         commit.gates[1].set()
 
-    driver = Thread(target=go_on)
+    driver = Thread(target=go_on, daemon=True)
     driver.start()
     mine = pair("mine")
     with pytest.raises(KeyboardInterrupt):
         committer.submit([mine])
+    has_left.set()
     for thread in (driver, first):
         thread.join(30)
         assert not thread.is_alive()
