@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-__all__ = ["Effort", "Figure", "Run", "bytes_each", "compare", "repeated", "timed"]
+__all__ = ["Effort", "Figure", "Run", "bytes_each", "compare", "ns_per_event", "repeated", "timed"]
 
 Run = Callable[[], tuple[int, int]]
 """Does some work; returns the nanoseconds that it took and the number of events in it."""
@@ -59,15 +59,16 @@ def compare(contestants: Mapping[str, Run], floor: str, rounds: int) -> dict[str
     ratios: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds + 1):
         for name, run in contestants.items():
-            beside = _ns_per_event(contestants[floor])
-            own = beside if name == floor else _ns_per_event(run)
+            beside = ns_per_event(contestants[floor])
+            own = beside if name == floor else ns_per_event(run)
             if number:
                 taken[name].append(own)
                 ratios[name].append(own / beside)
     return {name: Figure(name, median(taken[name]), median(ratios[name])) for name in contestants}
 
 
-def _ns_per_event(run: Run) -> float:
+def ns_per_event(run: Run) -> float:
+    """What a run took, the garbage collector emptied before it and off while it went."""
     gc.collect()
     gc.disable()
     try:

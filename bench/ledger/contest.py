@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from bench.measure import Run
+from bench.measure import Run, ns_per_event
 from bench.report import Budget, Table
 
 __all__ = ["Contestant", "Rates", "contest"]
@@ -78,10 +77,4 @@ def _medians(found: Mapping[str, list[float]]) -> dict[str, float]:
 
 
 def _per_second(run: Run) -> float:
-    gc.collect()
-    gc.disable()
-    try:
-        ns, events = run()
-    finally:
-        gc.enable()
-    return events * 1e9 / ns
+    return 1e9 / ns_per_event(run)
