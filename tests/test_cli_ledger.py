@@ -68,24 +68,24 @@ def change(path: Path, *statements: str) -> None:
 
 
 def test_a_fresh_database_is_ready_after_one_upgrade(path: Path) -> None:
-    assert run("db", "upgrade", "--ledger", path).stdout == "applied 0001_ledger\n"
-    assert run("db", "upgrade", "--ledger", f"sqlite:///{path}").stdout == "nothing to apply: the schema is at 1\n"
+    assert run("db", "upgrade", "--ledger", path).stdout == "applied 0001_ledger\napplied 0002_work\n"
+    assert run("db", "upgrade", "--ledger", f"sqlite:///{path}").stdout == "nothing to apply: the schema is at 2\n"
     assert run("db", "current", "--ledger", "sqlite:///parcels.db").stdout.split() == [
         "found",
         "known",
         "-----",
         "-----",
-        "1",
-        "1",
+        "2",
+        "2",
     ]
-    assert json.loads(run("db", "current", "--ledger", path, "-o", "json").stdout) == [{"found": 1, "known": 1}]
-    assert run("db", "check", "--ledger", path).stdout == "the ledger's schema is current, at 1\n"
+    assert json.loads(run("db", "current", "--ledger", path, "-o", "json").stdout) == [{"found": 2, "known": 2}]
+    assert run("db", "check", "--ledger", path).stdout == "the ledger's schema is current, at 2\n"
 
 
 def test_the_ledger_may_be_named_by_the_environment(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATEWARD_LEDGER", str(path))
     run("db", "upgrade")
-    assert "current, at 1" in run("db", "check").stdout
+    assert "current, at 2" in run("db", "check").stdout
     assert "no findings" in run("doctor", TARGET).stdout
 
 
@@ -94,7 +94,7 @@ def test_a_schema_that_is_another_is_told(path: Path, version: int, hint: str) -
     change(path, f"PRAGMA user_version = {version}")
     done = run("db", "check", "--ledger", path, code=1)
     assert done.stdout == ""
-    assert f"is at {version}, and this version of stateward knows 1: {hint}" in done.stderr
+    assert f"is at {version}, and this version of stateward knows 2: {hint}" in done.stderr
     [finding] = json.loads(run("doctor", "--ledger", path, TARGET, "-o", "json", code=1).stdout)
     assert (finding["check"], finding["todo"], finding["where"]) == ("schema", hint, str(path))
 
@@ -141,7 +141,7 @@ def findings(path: Path, *arguments: str) -> list[tuple[str, str, str]]:
 def test_a_ledger_that_is_well_has_no_findings(path: Path) -> None:
     fill(path)
     done = run("doctor", "--ledger", path, TARGET)
-    expected = "no findings; schema 1, 3 entities, 2 effects in the outbox; 1 version of lifecycles given\n"
+    expected = "no findings; schema 2, 3 entities, 2 effects in the outbox; 1 version of lifecycles given\n"
     assert done.stdout == f"{path}: {expected}"
     assert done.stderr == ""
     done = run("doctor", "--ledger", path, TARGET, "-o", "jsonl")

@@ -1,0 +1,1 @@
+"""What happens after commit: effects, timers, reconciliation."""
