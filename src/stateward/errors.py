@@ -21,10 +21,12 @@ __all__ = [
     "DefinitionError",
     "DefinitionWarning",
     "DocumentInvalid",
+    "EffectFailed",
     "EndlessLoop",
     "EvaluationError",
     "ExtraMissing",
     "ImportStopped",
+    "LeaseLost",
     "LedgerCorrupt",
     "LedgerOutdated",
     "LedgerUnavailable",
@@ -43,7 +45,7 @@ __all__ = [
     "WorldError",
 ]
 
-RefusalKind = Literal["unknown", "finished", "guarded", "illegal", "stale", "unauthorized"]
+RefusalKind = Literal["unknown", "finished", "guarded", "illegal", "stale", "unauthorized", "expired"]
 
 _REASONS: dict[str, str] = {
     "unknown": "the event stands nowhere in the chart",
@@ -52,6 +54,7 @@ _REASONS: dict[str, str] = {
     "illegal": "no transition takes it there",
     "stale": "the entity is not at the revision that the caller expected",
     "unauthorized": "this actor may not send it",
+    "expired": "its time is over",
 }
 
 
@@ -367,6 +370,31 @@ class LedgerUnavailable(WorldError):
     def __str__(self) -> str:
         unknown = f"; whether record {self.record} was committed is not known" if self.is_outcome_unknown else ""
         return f"{self.problem}{unknown}"
+
+
+class LeaseLost(WorldError):
+    """A worker's lease was taken away, because it gave no sign of life for too long; what it was to write is not."""
+
+    def __init__(self, *, worker: str) -> None:
+        self.worker = worker
+        super().__init__(worker)
+
+    def __str__(self) -> str:
+        return f"worker {self.worker} has lost its lease: others go on with its parts"
+
+
+class EffectFailed(WorldError):
+    """A handler did not do what its effect asks for; it is asked again, as its retry policy says."""
+
+    def __init__(self, problem: str, *, effect: str = "", key: str = "") -> None:
+        self.problem = problem
+        self.effect = effect
+        self.key = key
+        """The effect's stable key."""
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return f"{self.effect} {self.key}".strip() + f": {self.problem}" if self.effect or self.key else self.problem
 
 
 class LedgerOutdated(CallerError):

@@ -461,7 +461,7 @@ def test_an_entity_stands_once_in_a_statement(
 
     fold = protocol._fold
 
-    def unfolded(pairs: Sequence[Pair], loaded: Sequence[Any], charts: Any, now: int) -> list[Fold]:
+    def unfolded(pairs: Sequence[Pair], loaded: Sequence[Any], charts: Any, now: int, *_: Any) -> list[Fold]:
         return [
             each for pair, row in zip(pairs, loaded, strict=True) for each in fold([pair], [row], charts, now)
         ]  # fmt: skip

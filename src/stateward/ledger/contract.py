@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 import msgspec
 
 from stateward.errors import LedgerUnavailable
+from stateward.ledger.after_commit import WorkOperation
 from stateward.ledger.rows import CensusMove, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
 
 __all__ = [
@@ -220,6 +221,7 @@ Operation: TypeAlias = (
     | ListEntities
     | CountCensus
     | RegisterLifecycle
+    | WorkOperation
 )
 
 Page: TypeAlias = list[Any]

@@ -32,7 +32,16 @@ from stateward.ledger.contract import (
 from stateward.ledger.ids import part_of
 from stateward.ledger.pairs import Answer, Charts, Pair
 from stateward.ledger.results import Applied, RecordOutcome
-from stateward.ledger.rows import CensusMove, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
+from stateward.ledger.rows import (
+    CensusMove,
+    EffectEnd,
+    EntityRow,
+    OutboxRow,
+    ReceiptRow,
+    RecordRow,
+    TimerKey,
+    TimerRow,
+)
 
 __all__ = ["Fold", "snapshot_of"]
 
@@ -59,6 +68,14 @@ class Fold:
         self.records: list[RecordRow] = []
         self.attempts: list[RecordRow] = []
         self.outbox: list[OutboxRow] = []
+        self.ends: list[EffectEnd] = []
+        """Effects that are done by what their handlers replied."""
+        self.running: set[TimerKey] = set()
+        """The timers that were found to run, of those that are to fire."""
+        self.spent: list[TimerKey] = []
+        """Timers that have fired without moving the entity."""
+        self._failed: set[str] = set()
+        """The effects whose replies can't be applied: they are not done."""
         self.timers: dict[str, TimerRow] = {}
         self.cancelled: dict[str, None] = {}
         self._if_written: list[tuple[Pair, Answer | StatewardError]] = []
@@ -69,7 +86,7 @@ class Fold:
     @property
     def has_rows(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.has_moved or self.attempts)
+        return bool(self.has_moved or self.attempts or self.ends or self.spent)
 
     # Folding.
 
@@ -82,12 +99,33 @@ class Fold:
             answer: Answer | StatewardError = self._answer(pair)
         except StatewardError as error:
             answer = error
+        ends = self._end(pair, answer)
         if self.has_moved:
             self._if_moved.append((pair, answer))
-        elif isinstance(answer, Refusal) or (isinstance(answer, Applied) and answer.outcome == "already_done"):
+        elif ends or isinstance(answer, Refusal) or (isinstance(answer, Applied) and answer.outcome == "already_done"):
             self._if_written.append((pair, answer))
         else:  # nothing of it is to be written
             self._give(pair, answer)
+
+    def _end(self, pair: Pair, answer: Answer | StatewardError) -> bool:
+        """Whether an effect is done by this answer, or a timer spent: whatever the answer is, unless it is an error."""
+        if isinstance(answer, StatewardError):
+            if pair.cause is not None:
+                self._failed.add(pair.cause)
+            return False
+        if pair.timer is not None and pair.timer in self.running:
+            self._spend(pair.timer)
+        if pair.end is not None and pair.cause not in self._failed:
+            self.ends.append(pair.end._replace(needs=self.records[0].id if self.has_moved else None))
+        return pair.timer is not None or pair.end is not None
+
+    def _spend(self, timer: TimerKey) -> None:
+        """A timer that has fired is over, also where its transition leaves no state."""
+        self.running.discard(timer)
+        if not self.has_moved:
+            self.spent.append(timer)
+        elif timer.name not in self.timers:  # else it was set anew, by entering its state again
+            self.cancelled[timer.name] = None
 
     def settle(self, *, has_moved: bool) -> None:
         """It is written: give the answers to their pairs. Those that build on a move that missed go round."""
@@ -111,6 +149,8 @@ class Fold:
         earlier = self.receipts.get(pair.key) if pair.key is not None else None
         if earlier is not None:
             return self._repeat(pair, earlier)
+        if pair.timer is not None and not self._runs(pair.timer):
+            return Refusal("expired", pair.kind, self._current(pair).state if exists else "", pair.name)
         if pair.chart is not None:
             return self._create(pair)
         if not exists:
@@ -120,8 +160,13 @@ class Fold:
             return self._repair(pair, snapshot)
         return self._send(pair, snapshot)
 
+    def _runs(self, timer: TimerKey) -> bool:
+        """Whether a timer that is to fire still runs: its state may have been left meanwhile, or by a pair before."""
+        return timer in self.running and timer.name not in self.cancelled
+
     def _repeat(self, pair: Pair, earlier: ReceiptRow) -> Answer | StatewardError:
-        if earlier.digest != pair.digest:
+        # A handler that is asked again may answer otherwise; its first answer holds, and the effect is done.
+        if earlier.digest != pair.digest and pair.source != "effect":
             problem = f"the key {pair.key!r} was used for another event or payload, in record {earlier.record}"
             return Conflict(problem, lifecycle=pair.kind, entity=pair.entity)
         return Applied(

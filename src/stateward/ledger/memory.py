@@ -23,7 +23,8 @@ from stateward.ledger.contract import (
     Trips,
 )
 from stateward.ledger.driving import drive
-from stateward.ledger.rows import EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
+from stateward.ledger.memory_work import MemoryWork
+from stateward.ledger.rows import EffectKey, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
 
 __all__ = ["MemoryLedger"]
 
@@ -42,9 +43,10 @@ class MemoryLedger:
         self._entities: dict[tuple[str, str], EntityRow] = {}
         self._records: dict[tuple[str, str], list[RecordRow]] = {}
         self._receipts: dict[tuple[str, str, str], ReceiptRow] = {}
-        self._outbox: dict[tuple[int, str, str, int, int], OutboxRow] = {}
+        self._outbox: dict[EffectKey, OutboxRow] = {}
         self._timers: dict[tuple[str, str, str], TimerRow] = {}
         self._census: dict[tuple[str, int, str], int] = {}
+        self._work = MemoryWork(self._outbox, self._timers, self._records)
 
     def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol; see `Ledger.run`. A transaction holds the lock from its beginning to its end."""
@@ -72,6 +74,7 @@ class MemoryLedger:
             ListEntities: self._list_entities,
             CountCensus: self._count_census,
             RegisterLifecycle: self._register_lifecycle,
+            **self._work.operations,
         }
         return run[type(operation)](operation)
 
@@ -99,7 +102,7 @@ class MemoryLedger:
         for receipt in operation.receipts:
             self._receipts[receipt.kind, receipt.entity, receipt.key] = receipt
         for effect in operation.outbox:
-            self._outbox[effect.part, effect.kind, effect.entity, effect.revision, effect.n] = effect
+            self._outbox[EffectKey(*effect[:5])] = effect
         for name in operation.timers_cancelled:
             self._timers.pop(name, None)
         for timer in operation.timers_set:

@@ -13,6 +13,7 @@ from stateward.errors import (
     StatewardError,
 )
 from stateward.ledger.results import Actor, Applied, Source
+from stateward.ledger.rows import EffectEnd, TimerKey
 
 __all__ = ["Answer", "Charts", "Pair"]
 
@@ -50,6 +51,10 @@ class Pair(msgspec.Struct, kw_only=True, eq=False):
     expected_revision: int | None = None
     source: Source = "call"
     cause: str | None = None
+    end: EffectEnd | None = None
+    """The effect that is done together with it: its handler replied with it, and with no further event."""
+    timer: TimerKey | None = None
+    """The timer that fires by it, and is spent together with it."""
     traceparent: str | None = None
     tracestate: str | None = None
     is_lost: bool = False

@@ -18,6 +18,7 @@ from stateward.errors import (
     Refusal,
     Unkeepable,
 )
+from stateward.ledger.after_commit import EndEffects, FindTimers, HoldLease, SpendTimers
 from stateward.ledger.contract import (
     CommitMoves,
     CreateEntities,
@@ -32,7 +33,7 @@ from stateward.ledger.contract import (
 from stateward.ledger.folding import Fold
 from stateward.ledger.pairs import Answer, Charts, Pair
 from stateward.ledger.results import Applied
-from stateward.ledger.rows import EntityRow, RecordRow
+from stateward.ledger.rows import EntityRow, RecordRow, TimerKey
 
 __all__ = ["commit_pairs"]
 
@@ -51,6 +52,7 @@ def commit_pairs(
     settles: bool = False,
     is_joined: bool = False,
     waits: bool = False,
+    lease: str | None = None,
 ) -> Trips[None]:
     """Commit a batch; each pair has its answer or its error at the end. They are no transaction together.
 
@@ -66,6 +68,10 @@ def commit_pairs(
         settles: whether some of it may have been committed before, by a commit whose reply was lost, or may be yet.
         is_joined: whether it is part of a caller's transaction, in which nothing is tried twice.
         waits: whether to lock the entities before they are read, and wait for those who hold them.
+        lease: the worker whose lease must hold while it is written; None: whoever sends may.
+
+    Raises:
+        LeaseLost: it does not; nothing more was written.
     """
     was_refused = False
     for _ in range(1 if is_joined else ROUNDS_MAX):
@@ -73,47 +79,55 @@ def commit_pairs(
         if not waiting:
             return
         try:
-            loaded = yield from _load(waiting, settles=settles, begins=holds_lock or waits, locks=waits)
+            loaded, running = yield from _load(waiting, settles=settles, begins=holds_lock or waits, locks=waits)
             waiting = [pair for pair in waiting if not pair.is_settled]
             loaded = [row for pair, row in loaded if not pair.is_settled]
-            folds = _fold(waiting, loaded, charts, now())
-            yield from _write(folds, holds_lock=holds_lock, is_open=holds_lock or waits)
+            folds = _fold(waiting, loaded, charts, now(), running)
+            yield from _write(folds, holds_lock=holds_lock, is_open=holds_lock or waits, lease=lease)
         except Interrupted:
             if is_joined:
                 raise
             halves = _halves(waiting)
             if halves:  # so that one that others hold does not keep the rest
                 for half in halves:
-                    yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=settles, waits=waits)
+                    yield from commit_pairs(
+                        half, charts, now, holds_lock=holds_lock, settles=settles, waits=waits, lease=lease
+                    )
                 return
         except RowsRefused as error:
             if is_joined:
                 raise
             if was_refused:
-                yield from _bisect(waiting, charts, now, error, holds_lock=holds_lock, waits=waits)
+                yield from _bisect(waiting, charts, now, error, holds_lock=holds_lock, waits=waits, lease=lease)
             was_refused = settles = True  # what was refused may be a record that a lost commit has written
     for pair in pairs:
         if is_joined and not pair.is_settled:
             pair.error = Conflict("was moved by another writer", lifecycle=pair.kind, entity=pair.entity)
 
 
-def _load(waiting: Sequence[Pair], *, settles: bool, begins: bool, locks: bool) -> Trips[list[tuple[Pair, Any]]]:
+def _load(
+    waiting: Sequence[Pair], *, settles: bool, begins: bool, locks: bool
+) -> Trips[tuple[list[tuple[Pair, Any]], frozenset[TimerKey]]]:
     """Read what the pairs need; of those that may be committed already, their records too, and settle them.
+
+    Timers that are to fire are looked for after the entities were read, and before they are written: one that is gone
+    by then was cancelled, or its entity has moved, and the write misses it.
 
     The records are looked for after the entities were read. A commit of before that comes through in between is found;
     one that comes through later still makes the write miss its entity.
     """
     load = LoadPairs(tuple([PairKey(pair.kind, pair.entity, pair.key) for pair in waiting]), locks)
-    if not settles:
+    timers = tuple([pair.timer for pair in waiting if pair.timer is not None])
+    if not settles and not timers:
         [page] = yield Trip((load,), begins=begins)
-        return list(zip(waiting, page, strict=True))
-    find = FindRecords(tuple(pair.record for pair in waiting))
-    page, records = yield Trip((load, find), begins=begins)
-    found = {row.id: row for row in records}
+        return list(zip(waiting, page, strict=True)), frozenset()
+    records = tuple([pair.record for pair in waiting if settles])
+    page, running, written = yield Trip((load, FindTimers(timers), FindRecords(records)), begins=begins)
+    found = {row.id: row for row in written}
     for pair in waiting:
         if pair.record in found:
             pair.answer = _answer_from(found[pair.record])
-    return list(zip(waiting, page, strict=True))
+    return list(zip(waiting, page, strict=True)), frozenset(running)
 
 
 def _answer_from(row: RecordRow) -> Answer:
@@ -140,11 +154,12 @@ def _bisect(
     *,
     holds_lock: bool,
     waits: bool,
+    lease: str | None,
 ) -> Trips[None]:
     """Find the entity whose rows the database refuses, so that the others' are written."""
     halves = _halves(pairs)
     for half in halves:
-        yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=True, waits=waits)
+        yield from commit_pairs(half, charts, now, holds_lock=holds_lock, settles=True, waits=waits, lease=lease)
     if not halves:
         for pair in pairs:
             if not pair.is_settled:
@@ -161,7 +176,9 @@ def _halves(pairs: Sequence[Pair]) -> list[list[Pair]]:
     return [[pair for pair in pairs if ((pair.kind, pair.entity) in first) is is_first] for is_first in (True, False)]
 
 
-def _fold(pairs: Sequence[Pair], loaded: Sequence[Any], charts: Charts, now: int) -> list[Fold]:
+def _fold(
+    pairs: Sequence[Pair], loaded: Sequence[Any], charts: Charts, now: int, running: frozenset[TimerKey] = frozenset()
+) -> list[Fold]:
     folds: dict[tuple[str, str], Fold] = {}
     for pair, (row, receipt) in zip(pairs, loaded, strict=True):
         fold = folds.get((pair.kind, pair.entity))
@@ -169,11 +186,13 @@ def _fold(pairs: Sequence[Pair], loaded: Sequence[Any], charts: Charts, now: int
             fold = folds[pair.kind, pair.entity] = Fold(row, charts, now)
         if receipt is not None:
             fold.receipts.setdefault(receipt.key, receipt)
+        if pair.timer in running:
+            fold.running.add(pair.timer)
         fold.take(pair)
     return list(folds.values())
 
 
-def _write(folds: list[Fold], *, holds_lock: bool, is_open: bool) -> Trips[None]:
+def _write(folds: list[Fold], *, holds_lock: bool, is_open: bool, lease: str | None) -> Trips[None]:
     """Write what was folded, and settle the pairs whose writing held; end the transaction, if one is open."""
     created = tuple(sorted(fold.new_row() for fold in folds if fold.is_new))
     done: set[tuple[str, str]] = {(row.kind, row.id) for row in created} if holds_lock else set()
@@ -188,12 +207,21 @@ def _write(folds: list[Fold], *, holds_lock: bool, is_open: bool) -> Trips[None]
         if is_open:
             yield Trip((), commits=True)
     else:
+        hold = (HoldLease(lease),) if lease is not None else ()
+        create = (CreateEntities(created),) if created and holds_lock else ()
+        before, behind = (*hold, *create), _ends(writing)
         commit = _moves(writing, created, done)
-        operations = (CreateEntities(created), commit) if created and holds_lock else (commit,)
-        pages = yield Trip(operations, commits=is_open)
-        done |= {tuple(each) for each in pages[-1]}
+        alone = not before and not behind  # one statement is its own transaction
+        pages = yield Trip((*before, commit, *behind), begins=not is_open and not alone, commits=is_open or not alone)
+        done |= {tuple(each) for each in pages[len(before)]}
     for fold in folds:
         fold.settle(has_moved=(fold.kind, fold.entity) in done)
+
+
+def _ends(folds: Sequence[Fold]) -> tuple[EndEffects | SpendTimers, ...]:
+    """What is over together with what is written: effects whose handlers replied, and timers that have fired."""
+    ends, spent = _all_of([fold.ends for fold in folds]), _all_of([fold.spent for fold in folds])
+    return (*((EndEffects(ends),) if ends else ()), *((SpendTimers(spent),) if spent else ()))
 
 
 def _moves(folds: Sequence[Fold], created: tuple[EntityRow, ...], done: set[tuple[str, str]]) -> CommitMoves:

@@ -8,7 +8,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["CensusMove", "EntityRow", "OutboxRow", "ReceiptRow", "RecordRow", "TimerRow"]
+__all__ = [
+    "CensusMove",
+    "DeadLetterRow",
+    "EffectEnd",
+    "EffectKey",
+    "EntityRow",
+    "OutboxRow",
+    "PartRow",
+    "PauseRow",
+    "ReceiptRow",
+    "ReconciliationRow",
+    "RecordRow",
+    "TimerKey",
+    "TimerRow",
+    "WorkerRow",
+]
 
 
 class EntityRow(NamedTuple):
@@ -109,6 +124,105 @@ class TimerRow(NamedTuple):
     due_at: int
     record: str
     traceparent: str | None = None
+
+
+class EffectKey(NamedTuple):
+    """Which effect."""
+
+    part: int
+    kind: str
+    entity: str
+    revision: int
+    n: int
+
+
+class EffectEnd(NamedTuple):
+    """How an effect leaves the outbox: it is done, or a dead letter from then on."""
+
+    part: int
+    kind: str
+    entity: str
+    revision: int
+    n: int
+    attempts: int
+    """How many there were."""
+    error: str | None = None
+    """Why it is dead; None: it is done."""
+    died_at: int | None = None
+    needs: str | None = None
+    """The id of the record that must have been written: without it, the effect stays."""
+
+
+class DeadLetterRow(NamedTuple):
+    """An effect that was given up."""
+
+    kind: str
+    entity: str
+    revision: int
+    n: int
+    part: int
+    effect: str
+    payload: str
+    record: str
+    attempts: int
+    error: str
+    died_at: int
+    traceparent: str | None = None
+
+
+class TimerKey(NamedTuple):
+    """Which timer: of all stays in a state, that of one."""
+
+    kind: str
+    entity: str
+    name: str
+    revision: int
+    """The one that set it."""
+
+
+class WorkerRow(NamedTuple):
+    """A worker and its lease, which holds for as long as the row is there."""
+
+    id: str
+    beat: int
+    """Rises for as long as the worker lives; peers watch it, each by a clock of its own."""
+    process: str
+    """Where it runs, so that a peer on the same machine can see that it is gone."""
+    started_at: int
+
+
+class PartRow(NamedTuple):
+    """A part, and the worker that works on its entities."""
+
+    part: int
+    owner: str | None
+    epoch: int
+    """How often it was taken."""
+
+
+class PauseRow(NamedTuple):
+    """What is paused, or was."""
+
+    scope: str
+    """`kind`, or `effect`."""
+    name: str
+    reason: str
+    paused_at: int
+    paused_by: str
+    resumed_at: int | None = None
+    resumed_by: str | None = None
+
+
+class ReconciliationRow(NamedTuple):
+    """How far a reconciliation has come."""
+
+    name: str
+    round_at: int
+    """When the round that goes on began; entities that have not moved since its horizon are asked about."""
+    after: str | None
+    """JSON: behind which entity it goes on; None: the round is over."""
+    due_at: int
+    """When the next round begins."""
 
 
 class CensusMove(NamedTuple):

@@ -12,9 +12,9 @@ _NAME = re.compile(r"^-- name: (\w+)\s*$", re.MULTILINE)
 _MIGRATION = re.compile(r"(\d{4})_(\w+)\.sql")
 
 
-def read_queries(package: str) -> dict[str, str]:
-    """The statements of a package's `queries.sql`, each under a line `-- name: load_pairs`."""
-    parts = _NAME.split(files(package).joinpath("queries.sql").read_text(encoding="utf-8"))
+def read_queries(package: str, file: str = "queries.sql") -> dict[str, str]:
+    """The statements of a package's file, each under a line `-- name: load_pairs`."""
+    parts = _NAME.split(files(package).joinpath(file).read_text(encoding="utf-8"))
     return {name: text.strip().removesuffix(";") + "\n" for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 

@@ -13,7 +13,8 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool, ConnectionPool, PoolTimeout
 
-from stateward.errors import LedgerUnavailable, Unjoinable
+from stateward.errors import LeaseLost, LedgerUnavailable, Unjoinable
+from stateward.ledger.after_commit import HoldLease
 from stateward.ledger.contract import (
     Capabilities,
     CommitMoves,
@@ -200,13 +201,13 @@ def run_trip(
         [(sql, parameters, page, prepare)] = requests
         cursor = cursor if cursor is not None else psycopg.RawCursor(connection, row_factory=tuple_row)
         cursor.execute(sql, parameters, prepare=prepare)
-        return [page(cursor.fetchall())] if page is not None else []
+        return [page(cursor.fetchall() if cursor.description else [])] if page is not None else []
     sent: list[tuple[Callable[[list[Any]], Page] | None, psycopg.RawCursor[Any]]] = []
     with connection.pipeline():
         for sql, parameters, page, prepare in requests:
             each = psycopg.RawCursor(connection, row_factory=tuple_row)
             sent.append((page, each.execute(sql, parameters, prepare=prepare)))
-    return [page(each.fetchall()) for page, each in sent if page is not None]
+    return [page(each.fetchall() if each.description else []) for page, each in sent if page is not None]
 
 
 async def run_trip_async(
@@ -218,13 +219,13 @@ async def run_trip_async(
         [(sql, parameters, page, prepare)] = requests
         cursor = cursor if cursor is not None else psycopg.AsyncRawCursor(connection, row_factory=tuple_row)
         await cursor.execute(sql, parameters, prepare=prepare)
-        return [page(await cursor.fetchall())] if page is not None else []
+        return [page(await cursor.fetchall() if cursor.description else [])] if page is not None else []
     sent: list[tuple[Callable[[list[Any]], Page] | None, psycopg.AsyncRawCursor[Any]]] = []
     async with connection.pipeline():
         for sql, parameters, page, prepare in requests:
             each = psycopg.AsyncRawCursor(connection, row_factory=tuple_row)
             sent.append((page, await each.execute(sql, parameters, prepare=prepare)))
-    return [page(await each.fetchall()) for page, each in sent if page is not None]
+    return [page(await each.fetchall() if each.description else []) for page, each in sent if page is not None]
 
 
 class AsyncPostgresLedger:
@@ -320,6 +321,8 @@ def check_joinable(connection: Any, kind: type[psycopg.Connection[Any] | psycopg
 
 
 _WRITES = (CreateEntities, CommitMoves, RegisterLifecycle)
+_LEASE_LOST = "SW001"
+"""What stateward_hold_lease raises."""
 
 
 @contextmanager
@@ -332,6 +335,9 @@ def neutral_errors(trip: Trip, *, is_joined: bool = False) -> Generator[None]:
     except (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded) as error:
         raise RowsRefused(str(error).partition("\n")[0]) from error
     except psycopg.Error as error:
+        if error.sqlstate == _LEASE_LOST:
+            [worker] = [each.worker for each in trip.operations if isinstance(each, HoldLease)]
+            raise LeaseLost(worker=worker) from error
         if not isinstance(error, psycopg.OperationalError | psycopg.InternalError):
             raise
         # An ERROR is the server's word that the transaction is rolled back. A FATAL one ends the connection, whatever

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -21,26 +21,16 @@ from stateward.ledger.contract import (
     RegisterLifecycle,
     Trip,
 )
+from stateward.ledger.postgres.statement import FIRST_TIME, Statement, array_of, columns_of
+from stateward.ledger.postgres.work import WORK
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
 from stateward.ledger.sql import read_queries
 
-__all__ = ["Request", "Statement", "requests_of", "statements_of"]
+__all__ = ["Request", "requests_of", "statements_of"]
 
 _QUERIES = read_queries("stateward.ledger.postgres")
 _ENTITY = len(EntityRow._fields)
-_FIRST_TIME = -62_135_596_800_000_000
-"""The year 1, in microseconds since 1970: before whatever Python can tell."""
 _LAST_ID = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-
-
-class Statement(NamedTuple):
-    """SQL with its parameters, and what makes a page of its rows; None: it has none."""
-
-    sql: str
-    parameters: Any
-    page: Callable[[list[Any]], Page] | None
-    prepare: bool | None = None
-    """False: plan it for its parameters each time. A batch's plan, made once while tables were small, is a bad one."""
 
 
 class Request(NamedTuple):
@@ -100,11 +90,11 @@ def _load_pairs(operation: LoadPairs) -> list[Statement]:
     if len(operation.pairs) == 1:
         load = Statement(_QUERIES["load_pair"], operation.pairs[0], _pairs)
     else:
-        load = Statement(_QUERIES["load_pairs"], _columns(operation.pairs, 3), _pairs, prepare=False)
+        load = Statement(_QUERIES["load_pairs"], columns_of(operation.pairs, 3), _pairs, prepare=False)
     if not operation.locks:
         return [load]
     # What is read by a statement behind the locks is what the entities are while they are held.
-    return [Statement(_QUERIES["lock_entities"], _columns(operation.pairs, 3)[:2], None, prepare=False), load]
+    return [Statement(_QUERIES["lock_entities"], columns_of(operation.pairs, 3)[:2], None, prepare=False), load]
 
 
 def _pairs(rows: list[Any]) -> Page:
@@ -118,7 +108,7 @@ def _pairs(rows: list[Any]) -> Page:
 
 
 def _create_entities(operation: CreateEntities) -> list[Statement]:
-    columns = _columns(operation.entities, _ENTITY)
+    columns = columns_of(operation.entities, _ENTITY)
     return [Statement(_QUERIES["create_entities"], columns, list, prepare=False)]
 
 
@@ -145,13 +135,13 @@ def _commit_moves(operation: CommitMoves) -> list[Statement]:
         ("n", "kind entity version state change", census),
     ):
         fields = names.split()
-        for name, column in zip(fields, _columns(rows, len(fields)), strict=True):
+        for name, column in zip(fields, columns_of(rows, len(fields)), strict=True):
             parameters[f"{prefix}_{name}"] = column
     return [Statement(_QUERIES["commit_moves"], parameters, list, prepare=False)]
 
 
 def _find_records(operation: FindRecords) -> list[Statement]:
-    return [Statement(_QUERIES["find_records"], (_array(operation.ids),), _records)]
+    return [Statement(_QUERIES["find_records"], (array_of(operation.ids),), _records)]
 
 
 _ONE = (
@@ -169,11 +159,11 @@ def _move_one(operation: CommitMoves) -> Statement:
     )  # fmt: skip
     values = (
         *row, *record, expected, random.randrange(64), receipts[0].digest if receipts else None,
-        _array([each.effect for each in effects]) if effects else None,
-        _array([each.payload for each in effects]) if effects else None,
-        _array([name for _, _, name in cancelled]) if cancelled else None,
-        _array([each.name for each in timers]) if timers else None,
-        _array([each.due_at for each in timers]) if timers else None,
+        array_of([each.effect for each in effects]) if effects else None,
+        array_of([each.payload for each in effects]) if effects else None,
+        array_of([name for _, _, name in cancelled]) if cancelled else None,
+        array_of([each.name for each in timers]) if timers else None,
+        array_of([each.due_at for each in timers]) if timers else None,
     )  # fmt: skip
     sql = _QUERIES["move_one"]
     if receipts:
@@ -190,7 +180,7 @@ def _move_one(operation: CommitMoves) -> Statement:
 
 
 def _fetch_entities(operation: FetchEntities) -> list[Statement]:
-    return [Statement(_QUERIES["fetch_entities"], (_array(operation.ids), operation.kind), _entities)]
+    return [Statement(_QUERIES["fetch_entities"], (array_of(operation.ids), operation.kind), _entities)]
 
 
 def _fetch_history(operation: FetchHistory) -> list[Statement]:
@@ -206,7 +196,7 @@ def _records(rows: list[Any]) -> Page:
 
 
 def _list_entities(operation: ListEntities) -> list[Statement]:
-    number, entity = operation.after or (_FIRST_TIME, "")
+    number, entity = operation.after or (FIRST_TIME, "")
     given = {
         "kind": operation.kind, "version": operation.version, "before": operation.updated_before,
         "state": operation.state, "due_by": operation.due_by, "number": number, "id": entity,
@@ -244,25 +234,5 @@ _MAKE: dict[type, Callable[[Any], list[Statement]]] = {
     ListEntities: _list_entities,
     CountCensus: _count_census,
     RegisterLifecycle: _register_lifecycle,
+    **WORK,
 }
-
-
-def _columns(rows: Iterable[Sequence[Any]], count: int) -> list[str]:
-    """Rows as columns, arrays for PostgreSQL to unnest, of which there are so many even where there is no row."""
-    columns = [_array(column) for column in zip(*rows, strict=True)]
-    return columns or ["{}"] * count
-
-
-def _array(values: Iterable[str | int | bytes | None]) -> str:
-    """An array as PostgreSQL reads it; each statement says of what type. psycopg writes arrays several times slower."""
-    return "{" + ",".join([_element(each) for each in values]) + "}"
-
-
-def _element(value: str | int | bytes | None) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if value is None:
-        return "NULL"
-    if isinstance(value, bytes):
-        return f'"\\\\x{value.hex()}"'
-    return str(value)  # PostgreSQL takes True and False as they are

@@ -33,6 +33,7 @@ from stateward.ledger.driving import drive
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
 from stateward.ledger.sql import read_queries
 from stateward.ledger.sqlite.schema import check_schema, schema_version, upgrade_schema
+from stateward.ledger.sqlite.work import WORK, packed_id, unpacked_id
 
 __all__ = ["SqliteLedger"]
 
@@ -293,10 +294,10 @@ def _commit_moves(cursor: sqlite3.Cursor, operation: CommitMoves) -> Page:
     # The transaction keeps others out, so that what it read is what it moves.
     assert moved == len(moves), "an entity moved under an immediate transaction"
     _many(cursor, "add_record", [_packed(row) for row in (*operation.records, *operation.attempts)])
-    _many(cursor, "add_receipt", [(*row[:4], _bytes(row.record), *row[5:]) for row in operation.receipts])
-    _many(cursor, "add_effect", [(*row[:7], _bytes(row.record), *row[8:]) for row in operation.outbox])
+    _many(cursor, "add_receipt", [(*row[:4], packed_id(row.record), *row[5:]) for row in operation.receipts])
+    _many(cursor, "add_effect", [(*row[:7], packed_id(row.record), *row[8:]) for row in operation.outbox])
     _many(cursor, "cancel_timer", operation.timers_cancelled)
-    _many(cursor, "set_timer", [(*row[:6], _bytes(row.record), *row[7:]) for row in operation.timers_set])
+    _many(cursor, "set_timer", [(*row[:6], packed_id(row.record), *row[7:]) for row in operation.timers_set])
     _many(cursor, "move_census", _netted(operation))
     return [(row.kind, row.id) for row in (*operation.created, *[row for row, _ in operation.moves])]
 
@@ -321,7 +322,7 @@ def _many(cursor: sqlite3.Cursor, query: str, rows: Sequence[Sequence[Any]]) -> 
 
 
 def _find_records(cursor: sqlite3.Cursor, operation: FindRecords) -> Page:
-    found = (cursor.execute(_QUERIES["find_record"], (_bytes(each),)).fetchone() for each in operation.ids)
+    found = (cursor.execute(_QUERIES["find_record"], (packed_id(each),)).fetchone() for each in operation.ids)
     return [_record(row) for row in found if row is not None]
 
 
@@ -332,7 +333,7 @@ def _fetch_entities(cursor: sqlite3.Cursor, operation: FetchEntities) -> Page:
 
 def _fetch_history(cursor: sqlite3.Cursor, operation: FetchHistory) -> Page:
     revision, is_attempt, record = operation.after or (0, True, "")
-    behind = (revision, int(is_attempt), _bytes(record) if is_attempt and record else b"")
+    behind = (revision, int(is_attempt), packed_id(record) if is_attempt and record else b"")
     rows = cursor.execute(_QUERIES["fetch_history"], (operation.kind, operation.entity, *behind, operation.limit))
     return [_record(row) for row in rows.fetchall()]
 
@@ -370,25 +371,17 @@ _RUN: dict[type, Callable[[sqlite3.Cursor, Any], Page]] = {
     ListEntities: _list_entities,
     CountCensus: _count_census,
     RegisterLifecycle: _register_lifecycle,
+    **WORK,
 }
 
 
-def _bytes(record: str) -> bytes:
-    return bytes.fromhex(record.replace("-", ""))
-
-
-def _uuid(value: bytes) -> str:
-    text = value.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
 def _packed(row: RecordRow) -> tuple[Any, ...]:
-    return (_bytes(row.id), *row[1:])
+    return (packed_id(row.id), *row[1:])
 
 
 def _record(row: tuple[Any, ...]) -> RecordRow:
-    return RecordRow._make((_uuid(row[0]), *row[1:]))
+    return RecordRow._make((unpacked_id(row[0]), *row[1:]))
 
 
 def _receipt(row: Sequence[Any]) -> ReceiptRow:
-    return ReceiptRow._make((*row[:4], _uuid(row[4]), *row[5:]))
+    return ReceiptRow._make((*row[:4], unpacked_id(row[4]), *row[5:]))

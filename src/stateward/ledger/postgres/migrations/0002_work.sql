@@ -49,3 +49,13 @@ CREATE TABLE reconciliation (
     after text,
     due_at timestamptz NOT NULL CHECK (isfinite(due_at))
 );
+
+-- Keep a worker's lease from being taken away until the transaction ends, or end the transaction: what a worker writes
+-- back holds only if nobody else goes on with its parts. Its beat, which is no key, may rise meanwhile.
+CREATE FUNCTION stateward_hold_lease(worker_id text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM worker WHERE id = worker_id FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'worker % has lost its lease', worker_id USING ERRCODE = 'SW001';
+    END IF;
+END $$;
