@@ -24,6 +24,7 @@ from stateward.ledger.contract import CommitMoves, CreateEntities, LoadPairs, Pa
 from stateward.ledger.folding import Fold
 from stateward.ledger.pairs import Pair
 from stateward.ledger.postgres import PostgresLedger, statements
+from stateward.ledger.postgres.statement import Statement, columns_of
 from stateward.ledger.rows import EntityRow
 from tests.ledger.faults_counting import Close, Count, CountLifecycle, Tick, check_engine, ticks
 from tests.ledger.faults_postgres import blocked_backends, wait_until
@@ -523,9 +524,9 @@ def test_a_create_that_did_not_hold_writes_nothing_else(
             statements._MAKE,
             CreateEntities,
             lambda operation: [
-                statements.Statement(
+                Statement(
                     statements._QUERIES["create_entities"],
-                    statements._columns(operation.entities, len(EntityRow._fields)),
+                    columns_of(operation.entities, len(EntityRow._fields)),
                     lambda rows: [(each.kind, each.id) for each in operation.entities],
                 )
             ],

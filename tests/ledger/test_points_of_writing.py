@@ -18,6 +18,7 @@ from stateward.ledger import Applied, protocol
 from stateward.ledger.contract import CommitMoves, CreateEntities, Trip, Trips
 from stateward.ledger.folding import Fold
 from stateward.ledger.postgres import PostgresLedger, statements
+from stateward.ledger.postgres.statement import Statement
 from tests.ledger import test_points as points
 from tests.ledger.faults_counting import Close, Count, CountLifecycle, Tick, check_engine, ticks
 from tests.ledger.faults_postgres import blocked_backends, wait_until
@@ -209,10 +210,10 @@ def test_while_a_create_waits_nothing_else_is_held(
     """c7 is being created by another. Taken out, by moving c1 before: c1 is held for as long as c7 is waited for."""
     write = protocol._write
 
-    def moves_first(folds: list[Fold], *, holds_lock: bool, is_open: bool) -> Trips[None]:
+    def moves_first(folds: list[Fold], *, holds_lock: bool, is_open: bool, lease: None) -> Trips[None]:
         old, new = ([fold for fold in folds if fold.is_new is is_new] for is_new in (False, True))
         yield Trip((protocol._moves(old, (), set()),), begins=not is_open)
-        yield from write(new, holds_lock=holds_lock, is_open=True)
+        yield from write(new, holds_lock=holds_lock, is_open=True, lease=lease)
         for fold in old:
             fold.settle(has_moved=True)
 
@@ -249,7 +250,7 @@ def test_a_batch_does_not_read_a_table_that_has_grown_from_end_to_end(
     if not is_held:
         make = statements.statements_of
 
-        def prepared(operation: Any) -> list[statements.Statement]:
+        def prepared(operation: Any) -> list[Statement]:
             return [each._replace(prepare=True) for each in make(operation)]
 
         monkeypatch.setattr(statements, "statements_of", prepared)
