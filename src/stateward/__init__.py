@@ -45,7 +45,9 @@ from stateward.errors import (
     Conflict,
     DefinitionError,
     DefinitionWarning,
+    EffectFailed,
     EndlessLoop,
+    LeaseLost,
     LedgerUnavailable,
     MachineBusy,
     MachineStopped,
@@ -73,12 +75,14 @@ from stateward.machine import Machine, MutexMachine, SwapMachine
 if TYPE_CHECKING:
     from stateward.engine import AsyncEngine, Engine, Sending
     from stateward.machine import ChannelMachine
+    from stateward.work import Call, GiveUp, Retry, Snooze, WorkerSettings
 
 __all__ = [
     "Action",
     "ActionFailed",
     "Actions",
     "AsyncEngine",
+    "Call",
     "CallerError",
     "ChannelMachine",
     "Chart",
@@ -90,6 +94,7 @@ __all__ = [
     "DefinitionWarning",
     "Done",
     "Effect",
+    "EffectFailed",
     "EffectMarker",
     "Elapsed",
     "EndlessLoop",
@@ -99,8 +104,10 @@ __all__ = [
     "Explanation",
     "Final",
     "FrozenMap",
+    "GiveUp",
     "Guard",
     "Handler",
+    "LeaseLost",
     "LedgerUnavailable",
     "Lifecycle",
     "Machine",
@@ -114,10 +121,12 @@ __all__ = [
     "Raise",
     "Refusal",
     "Refused",
+    "Retry",
     "Sending",
     "SentWithin",
     "Snapshot",
     "SnapshotInvalid",
+    "Snooze",
     "Started",
     "State",
     "States",
@@ -126,6 +135,7 @@ __all__ = [
     "SwapMachine",
     "TimerSet",
     "UnknownEntity",
+    "WorkerSettings",
     "WorldError",
     "after",
     "always",
@@ -151,5 +161,9 @@ def __getattr__(name: str) -> Any:
         import stateward.engine  # noqa: PLC0415
 
         return getattr(stateward.engine, name)
+    if name in ("Call", "GiveUp", "Retry", "Snooze", "WorkerSettings"):
+        import stateward.work  # noqa: PLC0415
+
+        return getattr(stateward.work, name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

@@ -695,6 +695,8 @@ def error_samples() -> list[StatewardError]:
         LedgerUnavailable("the ledger is away", record="r1", is_outcome_unknown=True),
         stateward.errors.LedgerOutdated(found=1, wanted=2),
         stateward.errors.LedgerCorrupt("its row can't be read", lifecycle="Order", entity="A-17"),
+        stateward.errors.LeaseLost(worker="w1"),
+        stateward.errors.EffectFailed("its handler returned 7", effect="Charge", key="r1:0"),
         stateward.errors.Unkeepable("the id is empty"),
         stateward.errors.Unjoinable("no transaction is open"),
         stateward.errors.ImportStopped("is no time", path="log.csv", line=3),

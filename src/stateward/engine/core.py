@@ -10,31 +10,32 @@ from typing import Any, TypeVar
 import msgspec
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, chart_of
-from stateward.errors import DefinitionError, LedgerUnavailable, Refusal, Refused, StatewardError
+from stateward.errors import DefinitionError, Refusal, Refused, StatewardError
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.accepting import accept_creation, accept_event, accept_repair
 from stateward.ledger.codec import to_micros
+from stateward.ledger.committing import CommitStatistics
 from stateward.ledger.contract import Capabilities, FetchHistory, ListEntities, Trips
 from stateward.ledger.ids import RecordIds
 from stateward.ledger.pairs import Pair
 from stateward.ledger.protocol import commit_pairs
 from stateward.ledger.reading import fetch_history, list_entities
 from stateward.ledger.results import Source
+from stateward.work.worker import WorkerStatistics
 
 __all__ = [
     "PAGE_SIZE",
     "READ_AGAIN_DELAY_S",
     "READ_AGAIN_S_MAX",
-    "SETTLE_DELAYS_S",
     "Answer",
     "Authorize",
     "Creating",
     "EngineCore",
+    "EngineStatistics",
     "Sending",
     "answer_of",
     "applied_of",
     "by_state",
-    "mark_lost",
     "outcome_of",
 ]
 
@@ -46,11 +47,6 @@ PAGE_SIZE = 500
 Authorize = Callable[[Actor, str, str, EventMarker | None], bool]
 """Whether an actor may send an event to an entity: (actor, kind, id, event); the event of a creation is None."""
 Answer = Applied[Any] | Refusal | StatewardError
-
-
-SETTLE_DELAYS_S = (0.05, 0.2, 0.8)
-"""What is waited before a commit whose reply was lost is looked for again: a database that restarts is soon back."""
-
 
 READ_AGAIN_DELAY_S = 0.01
 READ_AGAIN_S_MAX = 1.0
@@ -80,6 +76,16 @@ class Creating(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime | None = None
 
 
+class EngineStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine has done since it was opened."""
+
+    ledger: str
+    """The kind of its ledger, `sqlite`."""
+    commits: CommitStatistics
+    worker: WorkerStatistics | None
+    """None: it does not work after commit."""
+
+
 class EngineCore:
     """What both engines share: the charts, the clock, the way from a call to a pair and from there to an answer."""
 
@@ -104,6 +110,10 @@ class EngineCore:
     def now(self) -> int:
         """Microseconds since 1970, by the engine's clock."""
         return time.time_ns() // 1000 if self._clock is None else to_micros(self._clock())
+
+    def mint(self) -> str:
+        """A new record id."""
+        return self._ids.mint()
 
     def kind(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> str:
         """The kind of a lifecycle that this engine serves, in whichever version."""
@@ -261,14 +271,6 @@ def by_state(lines: Iterable[tuple[str, int, str, int]]) -> dict[str, int]:
     for _, _, state, count in lines:
         counts[state] = counts.get(state, 0) + count
     return counts
-
-
-def mark_lost(pairs: Sequence[Pair], error: LedgerUnavailable) -> bool:
-    """Whether pairs may have been committed by a commit whose reply was lost, this one or one before."""
-    unsettled = [pair for pair in pairs if not pair.is_settled]
-    for pair in unsettled:
-        pair.is_lost = pair.is_lost or error.is_outcome_unknown
-    return any(pair.is_lost for pair in unsettled)
 
 
 def answer_of(pair: Pair) -> Applied[Any] | Refusal:

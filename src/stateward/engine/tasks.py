@@ -15,24 +15,24 @@ from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
 from stateward.engine.core import (
     READ_AGAIN_DELAY_S,
     READ_AGAIN_S_MAX,
-    SETTLE_DELAYS_S,
     Answer,
     Authorize,
     Creating,
     EngineCore,
+    EngineStatistics,
     Sending,
     answer_of,
     applied_of,
     by_state,
-    mark_lost,
     outcome_of,
 )
 from stateward.engine.joined import AsyncJoinedEngine, joinable
 from stateward.engine.sender import AsyncSender
+from stateward.engine.working_async import AsyncWorkingEngine
 from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record
-from stateward.ledger.committing import BATCH_MAX, AsyncCommitter
+from stateward.ledger.committing import BATCH_MAX, SETTLE_DELAYS_S, AsyncCommitter, mark_lost
 from stateward.ledger.contract import AsyncLedger, ConnectionLost, FetchHistory, Ledger, ListEntities, Trips
 from stateward.ledger.joining import async_driver_connection
 from stateward.ledger.opening import open_async_ledger
@@ -46,7 +46,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class AsyncEngine(AsyncSender):
+class AsyncEngine(AsyncWorkingEngine, AsyncSender):
     """Lifecycles on a ledger, for tasks of one event loop; every method is that of `Engine`, awaited.
 
     A task that is cancelled while its event waits takes it back; an event that is being committed is committed.
@@ -64,6 +64,7 @@ class AsyncEngine(AsyncSender):
         self._core = EngineCore(lifecycles, clock, authorize)
         self._ledger: AsyncLedger = open_async_ledger(ledger)
         self._committer = AsyncCommitter(self._commit)
+        self._prepare_work()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -84,9 +85,20 @@ class AsyncEngine(AsyncSender):
         await self._read(lambda: register_lifecycles(self._core.charts))
 
     async def close(self) -> None:
-        """Commit what was accepted, and close the ledger. Twice is safe."""
-        await self._committer.stop()
-        await self._ledger.close()
+        """Stop working, if it was started, commit what was accepted, and close the ledger. Twice is safe."""
+        try:
+            await self.stop()
+            await self._committer.stop()
+        finally:
+            await self._ledger.close()
+
+    def statistics(self) -> EngineStatistics:
+        """As `Engine.statistics`."""
+        return EngineStatistics(
+            ledger=self._ledger.capabilities.name,
+            commits=self._committer.statistics(),
+            worker=None if self._worker is None else self._worker.statistics(),
+        )
 
     async def _commit(self, pairs: Sequence[Pair], *, waits: bool = False) -> None:
         for delay_s in (*SETTLE_DELAYS_S, None):
@@ -100,6 +112,7 @@ class AsyncEngine(AsyncSender):
                     raise LedgerUnavailable(error.problem, is_outcome_unknown=is_lost) from error
                 await asyncio.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
+                self._wake_worker(pairs)
                 return
 
     async def _settle(self, pairs: Sequence[Pair]) -> None:

@@ -14,24 +14,24 @@ from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
 from stateward.engine.core import (
     READ_AGAIN_DELAY_S,
     READ_AGAIN_S_MAX,
-    SETTLE_DELAYS_S,
     Answer,
     Authorize,
     Creating,
     EngineCore,
+    EngineStatistics,
     Sending,
     answer_of,
     applied_of,
     by_state,
-    mark_lost,
     outcome_of,
 )
 from stateward.engine.joined import JoinedEngine, joinable
 from stateward.engine.sender import Sender
+from stateward.engine.working import WorkingEngine
 from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
 from stateward.ledger import Actor, Applied, Entity, Record, open_ledger
-from stateward.ledger.committing import BATCH_MAX, Committer
+from stateward.ledger.committing import BATCH_MAX, SETTLE_DELAYS_S, Committer, mark_lost
 from stateward.ledger.contract import ConnectionLost, FetchHistory, Ledger, ListEntities, Trips
 from stateward.ledger.joining import driver_connection
 from stateward.ledger.pairs import Pair
@@ -44,7 +44,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class Engine(Sender):
+class Engine(WorkingEngine, Sender):
     """Lifecycles on a ledger: entities are created, events sent to them, and nothing that happens is lost.
 
     It may be used by any number of threads: what they send while a commit is in flight is committed together next.
@@ -75,6 +75,7 @@ class Engine(Sender):
         self._ledger: Ledger = open_ledger(ledger)
         self._read(lambda: register_lifecycles(self._core.charts))
         self._committer = Committer(self._commit)
+        self._prepare_work()
 
     def __enter__(self) -> Self:
         return self
@@ -85,8 +86,19 @@ class Engine(Sender):
         self.close()
 
     def close(self) -> None:
-        """Close the ledger. Twice is safe."""
-        self._ledger.close()
+        """Stop working, if it was started, and close the ledger. Twice is safe."""
+        try:
+            self.stop()
+        finally:
+            self._ledger.close()
+
+    def statistics(self) -> EngineStatistics:
+        """What this engine has committed, and its worker has done, since they started."""
+        return EngineStatistics(
+            ledger=self._ledger.capabilities.name,
+            commits=self._committer.statistics(),
+            worker=None if self._worker is None else self._worker.statistics(),
+        )
 
     def _settle(self, pairs: Sequence[Pair]) -> None:
         self._committer.submit(pairs)
@@ -103,6 +115,7 @@ class Engine(Sender):
                     raise LedgerUnavailable(error.problem, is_outcome_unknown=is_lost) from error
                 time.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
+                self._wake_worker(pairs)
                 return
 
     def _read(self, make: Callable[[], Trips[T]]) -> T:

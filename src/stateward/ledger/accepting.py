@@ -14,8 +14,8 @@ from stateward.ledger.results import Actor, Source
 
 __all__ = ["accept_creation", "accept_event", "accept_repair"]
 
-RESERVED_KEYS = ("effect:", "timer:")
-"""How the keys of replies and timers begin; a caller's may not."""
+RESERVED_KEYS = ("effect:", "timer:", "reconcile:")
+"""How the keys of the work after commit begin; a caller's may not."""
 
 
 def accept_creation(
@@ -133,7 +133,7 @@ def _read_actor(text: str) -> Actor:
 def _key(key: str | None, source: Source) -> str | None:
     if key is None:
         return None
-    if source not in ("effect", "timer") and key.startswith(RESERVED_KEYS):
+    if source not in ("effect", "timer", "reconcile") and key.startswith(RESERVED_KEYS):
         problem = f"the key {key!r:.50} begins with {' or '.join(RESERVED_KEYS)}, which are stateward's own"
         raise Unkeepable(problem)
     return check_text("the key", key)

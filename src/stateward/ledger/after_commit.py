@@ -30,6 +30,7 @@ __all__ = [
     "ListPending",
     "ListTimers",
     "PostponeEffects",
+    "PostponeTimers",
     "Postponement",
     "RaiseBeat",
     "ReleaseParts",
@@ -59,7 +60,7 @@ class RaiseBeat(msgspec.Struct, frozen=True):
 
 
 class RemoveWorker(msgspec.Struct, frozen=True):
-    """End a worker's lease; its parts are free for others, with one more epoch each.
+    """End a worker's lease, and with it its hold on parts; they keep its name, so that who takes them knows of it.
 
     Its page: its id, if its beat was still this one.
     """
@@ -190,6 +191,13 @@ class FetchTimers(msgspec.Struct, frozen=True, kw_only=True):
     limit_of_part: int
 
 
+class PostponeTimers(msgspec.Struct, frozen=True):
+    """Let timers that could not fire be due later. Its page is empty."""
+
+    timers: tuple[tuple[TimerKey, int], ...]
+    """With each, when it is due."""
+
+
 class FindTimers(msgspec.Struct, frozen=True):
     """Look for timers. Its page: the keys of those that run."""
 
@@ -267,6 +275,7 @@ WorkOperation: TypeAlias = (
     | ListPending
     | ListTimers
     | PostponeEffects
+    | PostponeTimers
     | RaiseBeat
     | ReleaseParts
     | RemoveWorker

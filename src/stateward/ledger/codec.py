@@ -23,6 +23,7 @@ __all__ = [
     "TEXT_BYTES_MAX",
     "check_text",
     "decode_context",
+    "decode_value",
     "digest_of_event",
     "encode",
     "encode_context",
@@ -168,6 +169,15 @@ def decode_context(chart: Chart[Any], text: str) -> Any:
         ValueError: a pydantic model of that class refuses it.
     """
     kind: Any = chart.context_type
+    return _decoder(kind)(text)
+
+
+def decode_value(kind: Any, text: str) -> Any:
+    """A value of a class, as kept.
+
+    Raises:
+        ValueError: it does not fit.
+    """
     return _decoder(kind)(text)
 
 

@@ -14,10 +14,23 @@ from collections.abc import Coroutine, Iterator, Sequence
 from threading import Condition, Lock, Semaphore, get_ident
 from typing import Any, Protocol
 
+import msgspec
+
 from stateward.errors import LedgerUnavailable, SentWithin
 from stateward.ledger.pairs import Pair
 
-__all__ = ["BATCH_MAX", "QUEUE_MAX", "AsyncCommitter", "Committer", "give_up", "of_each_entity", "retry_delays"]
+__all__ = [
+    "BATCH_MAX",
+    "QUEUE_MAX",
+    "SETTLE_DELAYS_S",
+    "AsyncCommitter",
+    "CommitStatistics",
+    "Committer",
+    "give_up",
+    "mark_lost",
+    "of_each_entity",
+    "retry_delays",
+]
 
 BATCH_MAX = 500
 """Pairs of one commit."""
@@ -25,8 +38,19 @@ QUEUE_MAX = 10_000
 """Pairs that wait; beyond it, senders wait for room before they are accepted."""
 HELD_S_MAX = 10.0
 """How long a pair is brought again while other transactions hold or move its entity."""
+SETTLE_DELAYS_S = (0.05, 0.2, 0.8)
+"""What is waited before a commit whose reply was lost is looked for again: a database that restarts is soon back."""
 ALONE_MAX = 2
 """Senders that wait for an entity at the same time, each on a connection of its own: others need connections too."""
+
+
+class CommitStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a committer has done since it began."""
+
+    batches: int
+    pairs: int
+    waiting: int
+    """Pairs that wait to be committed now."""
 
 
 class Commit(Protocol):
@@ -76,6 +100,11 @@ class Committer:
         self._is_busy = False
         self._leader = 0
         """The thread that commits, if one does."""
+        self._batches = self._pairs = 0
+
+    def statistics(self) -> CommitStatistics:
+        """What was committed so far."""
+        return CommitStatistics(batches=self._batches, pairs=self._pairs, waiting=self._waiting)
 
     def submit(self, pairs: Sequence[Pair]) -> None:
         """Commit pairs, alone or together with others'; returns when each has its answer or its error.
@@ -157,6 +186,8 @@ class Committer:
             leader.has_led = True
             self._leader = get_ident()
             pairs = [pair for waiter in batch for pair in waiter.pairs]
+            self._batches += 1
+            self._pairs += len(pairs)
             self._commit(pairs)
         except Exception as error:  # whatever kept the batch from being committed is everybody's answer
             give_up(pairs, error)
@@ -203,6 +234,11 @@ class AsyncCommitter:
         self._waiting = 0
         self._task: asyncio.Task[None] | None = None
         self._room = asyncio.Condition()
+        self._batches = self._pairs = 0
+
+    def statistics(self) -> CommitStatistics:
+        """What was committed so far."""
+        return CommitStatistics(batches=self._batches, pairs=self._pairs, waiting=self._waiting)
 
     async def submit(self, pairs: Sequence[Pair]) -> None:
         """Commit pairs; a sender that is cancelled while they wait takes them back, and else they are committed."""
@@ -265,6 +301,8 @@ class AsyncCommitter:
                 batch.append(self._queue.popleft())
                 pairs += batch[-1][0]
             self._waiting -= len(pairs)
+            self._batches += 1
+            self._pairs += len(pairs)
             try:
                 await self._commit(pairs)
             except Exception as error:
@@ -297,6 +335,14 @@ def retry_delays(pairs: Sequence[Pair]) -> Iterator[float]:
             return
         yield random.uniform(delay_s / 2, delay_s)
         delay_s = min(delay_s * 2, 0.1)
+
+
+def mark_lost(pairs: Sequence[Pair], error: LedgerUnavailable) -> bool:
+    """Whether pairs may have been committed by a commit whose reply was lost, this one or one before."""
+    unsettled = [pair for pair in pairs if not pair.is_settled]
+    for pair in unsettled:
+        pair.is_lost = pair.is_lost or error.is_outcome_unknown
+    return any(pair.is_lost for pair in unsettled)
 
 
 def of_each_entity(pairs: Sequence[Pair]) -> list[list[Pair]]:

@@ -165,8 +165,8 @@ class Fold:
         return timer in self.running and timer.name not in self.cancelled
 
     def _repeat(self, pair: Pair, earlier: ReceiptRow) -> Answer | StatewardError:
-        # A handler that is asked again may answer otherwise; its first answer holds, and the effect is done.
-        if earlier.digest != pair.digest and pair.source != "effect":
+        # Who is asked again may answer otherwise; the first answer holds, and nobody sent it who could be told.
+        if earlier.digest != pair.digest and pair.source not in ("effect", "reconcile"):
             problem = f"the key {pair.key!r} was used for another event or payload, in record {earlier.record}"
             return Conflict(problem, lifecycle=pair.kind, entity=pair.entity)
         return Applied(

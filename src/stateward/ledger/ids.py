@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from threading import Lock
 
-__all__ = ["PARTS", "RecordIds", "part_of"]
+__all__ = ["PARTS", "RecordIds", "minted_at", "part_of"]
 
 PARTS = 64
 """How many parts the entities of a ledger fall into; workers lease parts."""
@@ -24,6 +24,11 @@ def part_of(kind: str, entity: str) -> int:
     """
     digest = blake2b(f"{kind}\0{entity}".encode(), digest_size=2).digest()
     return int.from_bytes(digest, "big") % PARTS
+
+
+def minted_at(record: str) -> int:
+    """When a record's id was minted, in microseconds since 1970, to the millisecond."""
+    return int(record[:8] + record[9:13], 16) * 1000
 
 
 class RecordIds:

@@ -24,6 +24,7 @@ from stateward.ledger.after_commit import (
     ListPending,
     ListTimers,
     PostponeEffects,
+    PostponeTimers,
     RaiseBeat,
     ReleaseParts,
     RemoveWorker,
@@ -84,6 +85,7 @@ class MemoryWork:
             ListPending: self._list_pending,
             ListTimers: self._list_timers,
             PostponeEffects: self._postpone_effects,
+            PostponeTimers: self._postpone_timers,
             RaiseBeat: self._raise_beat,
             ReleaseParts: self._release_parts,
             RemoveWorker: self._remove_worker,
@@ -110,9 +112,6 @@ class MemoryWork:
         if worker is None or operation.beat not in (None, worker.beat):
             return []
         del self._workers[worker.id]
-        for row in self._parts.values():
-            if row.owner == worker.id:
-                self._parts[row.part] = row._replace(owner=None)
         return [(worker.id,)]
 
     def _take_parts(self, operation: TakeParts) -> Page:
@@ -256,6 +255,13 @@ class MemoryWork:
     def _spend_timers(self, operation: SpendTimers) -> Page:
         for key in self._find_timers(FindTimers(operation.timers)):
             del self._timers[key.kind, key.entity, key.name]
+        return []
+
+    def _postpone_timers(self, operation: PostponeTimers) -> Page:
+        for key, due_at in operation.timers:
+            for found in self._find_timers(FindTimers((key,))):
+                name = (found.kind, found.entity, found.name)
+                self._timers[name] = self._timers[name]._replace(due_at=due_at)
         return []
 
     def _list_timers(self, operation: ListTimers) -> Page:

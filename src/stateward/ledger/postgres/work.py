@@ -23,6 +23,7 @@ from stateward.ledger.after_commit import (
     ListPending,
     ListTimers,
     PostponeEffects,
+    PostponeTimers,
     RaiseBeat,
     ReleaseParts,
     RemoveWorker,
@@ -129,6 +130,10 @@ def _fetch_timers(operation: FetchTimers) -> list[Statement]:
     return _ask("fetch_timers", given, _rows_of(TimerRow))
 
 
+def _postpone_timers(operation: PostponeTimers) -> list[Statement]:
+    return _tell("postpone_timers", columns_of([(*key, due_at) for key, due_at in operation.timers], 5))
+
+
 def _list_timers(operation: ListTimers) -> list[Statement]:
     due_at, entity, name, revision = operation.after or (FIRST_TIME, "", "", 0)
     given = {
@@ -202,6 +207,7 @@ WORK: dict[type, Callable[[Any], list[Statement]]] = {
     ListPending: _list_pending,
     ListTimers: _list_timers,
     PostponeEffects: _postpone_effects,
+    PostponeTimers: _postpone_timers,
     RaiseBeat: _raise_beat,
     ReleaseParts: _release_parts,
     RemoveWorker: _remove_worker,

@@ -5,12 +5,7 @@ INSERT INTO worker VALUES (%s, %s, %s, stateward_time(%s));
 UPDATE worker SET beat = beat + 1 WHERE id = %s RETURNING beat;
 
 -- name: remove_worker
-WITH removed AS (
-    DELETE FROM worker WHERE id = %(worker)s AND (%(beat)s::bigint IS NULL OR beat = %(beat)s) RETURNING id
-), freed AS (
-    UPDATE part SET owner = NULL WHERE owner = %(worker)s AND EXISTS (SELECT FROM removed)
-)
-SELECT id FROM removed;
+DELETE FROM worker WHERE id = %(worker)s AND (%(beat)s::bigint IS NULL OR beat = %(beat)s) RETURNING id;
 
 -- name: fetch_workers
 SELECT id, beat, process, stateward_micros(started_at) FROM worker ORDER BY id;
@@ -134,6 +129,11 @@ JOIN timer t ON t.kind = w.kind AND t.entity = w.entity AND t.name = w.name AND 
 -- name: spend_timers
 DELETE FROM timer t
 USING unnest(%s::text[], %s::text[], %s::text[], %s::bigint[]) AS w (kind, entity, name, revision)
+WHERE t.kind = w.kind AND t.entity = w.entity AND t.name = w.name AND t.revision = w.revision;
+
+-- name: postpone_timers
+UPDATE timer t SET due_at = stateward_time(w.due_at)
+FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[], %s::bigint[]) AS w (kind, entity, name, revision, due_at)
 WHERE t.kind = w.kind AND t.entity = w.entity AND t.name = w.name AND t.revision = w.revision;
 
 -- name: list_timers

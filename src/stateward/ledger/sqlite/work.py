@@ -26,6 +26,7 @@ from stateward.ledger.after_commit import (
     ListPending,
     ListTimers,
     PostponeEffects,
+    PostponeTimers,
     RaiseBeat,
     ReleaseParts,
     RemoveWorker,
@@ -77,10 +78,7 @@ def _raise_beat(cursor: sqlite3.Cursor, operation: RaiseBeat) -> Page:
 
 
 def _remove_worker(cursor: sqlite3.Cursor, operation: RemoveWorker) -> Page:
-    page = cursor.execute(_QUERIES["remove_worker"], (operation.worker, operation.beat)).fetchall()
-    if page:
-        cursor.execute(_QUERIES["free_parts"], (operation.worker,))
-    return page
+    return cursor.execute(_QUERIES["remove_worker"], (operation.worker, operation.beat)).fetchall()
 
 
 def _fetch_workers(cursor: sqlite3.Cursor, _: FetchWorkers) -> Page:
@@ -196,6 +194,11 @@ def _spend_timers(cursor: sqlite3.Cursor, operation: SpendTimers) -> Page:
     return []
 
 
+def _postpone_timers(cursor: sqlite3.Cursor, operation: PostponeTimers) -> Page:
+    cursor.executemany(_QUERIES["postpone_timer"], [(*key, due_at) for key, due_at in operation.timers])
+    return []
+
+
 def _list_timers(cursor: sqlite3.Cursor, operation: ListTimers) -> Page:
     after = operation.after or (_BEFORE_ALL, "", "", 0)
     given = (operation.kind, operation.entity, operation.due_before, *after, operation.limit)
@@ -246,6 +249,7 @@ WORK: dict[type, Callable[[sqlite3.Cursor, Any], Page]] = {
     ListPending: _list_pending,
     ListTimers: _list_timers,
     PostponeEffects: _postpone_effects,
+    PostponeTimers: _postpone_timers,
     RaiseBeat: _raise_beat,
     ReleaseParts: _release_parts,
     RemoveWorker: _remove_worker,

@@ -7,9 +7,6 @@ UPDATE worker SET beat = beat + 1 WHERE id = ?1 RETURNING beat;
 -- name: remove_worker
 DELETE FROM worker WHERE id = ?1 AND (?2 IS NULL OR beat = ?2) RETURNING id;
 
--- name: free_parts
-UPDATE part SET owner = NULL WHERE owner = ?1;
-
 -- name: fetch_workers
 SELECT id, beat, process, started_at FROM worker ORDER BY id;
 
@@ -104,6 +101,9 @@ SELECT kind, entity, name, revision FROM timer WHERE kind = ?1 AND entity = ?2 A
 
 -- name: spend_timer
 DELETE FROM timer WHERE kind = ?1 AND entity = ?2 AND name = ?3 AND revision = ?4;
+
+-- name: postpone_timer
+UPDATE timer SET due_at = ?5 WHERE kind = ?1 AND entity = ?2 AND name = ?3 AND revision = ?4;
 
 -- name: list_timers
 SELECT kind, entity, name, revision, part, due_at, record, traceparent

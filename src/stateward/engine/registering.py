@@ -1,0 +1,149 @@
+"""What an engine is told of the work after commit: who handles which effect, and what is reconciled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from stateward.chart import Chart, ContextMarker, EffectMarker, EventMarker, Lifecycle, chart_of
+from stateward.engine.core import EngineCore
+from stateward.errors import DefinitionError, Refusal
+from stateward.ledger import Entity
+from stateward.ledger.pairs import Pair
+from stateward.work.ground import Ground, Run
+from stateward.work.handling import Call, Handlers, Retry, is_async
+from stateward.work.reconciling import Reconciliation
+from stateward.work.worker import Worker, WorkerSettings
+
+__all__ = ["Registering", "asks_for_work"]
+
+C = TypeVar("C", bound=ContextMarker)
+X = TypeVar("X", bound=EffectMarker)
+H = TypeVar("H", bound=Callable[[Any, Call], Any])
+A = TypeVar("A", bound=Callable[[Any], Any])
+
+DEFAULT_RETRY = Retry()
+DEFAULT_TIMEOUT = timedelta(seconds=30)
+
+
+class Registering:
+    """The registrations of an engine, of threads or of tasks."""
+
+    _core: EngineCore
+
+    def _prepare_work(self) -> None:
+        self._handlers = Handlers()
+        self._reconciliations: dict[str, Reconciliation] = {}
+        self._worker: Worker | None = None
+
+    def handles(
+        self,
+        effect: type[EffectMarker],
+        *,
+        retry: Retry = DEFAULT_RETRY,
+        timeout: timedelta = DEFAULT_TIMEOUT,
+        concurrency: int | None = None,
+        ordered: bool = True,
+        on_dead: type[EventMarker] | EventMarker | Callable[[Any, str], EventMarker] | None = None,
+    ) -> Callable[[H], H]:
+        """Register who does what an effect asks for: a function or coroutine of the effect and its `Call`.
+
+        What it returns, an event or several, goes back to the entity, once, however often it is asked. An entity's
+        effects are done in their order, one after the other; while one is tried again, those behind it wait.
+
+        Args:
+            effect: the class of the effect.
+            retry: how often it is attempted, and what is waited in between.
+            timeout: how long an attempt may take.
+            concurrency: how many attempts go on at the same time in this worker; None: as many as it has room for.
+            ordered: whether effects of this type wait for those before them, and are waited for.
+            on_dead: the event, its class, or a function of the effect and the error that makes it, by which the
+                lifecycle is told that the effect was given up.
+
+        Raises:
+            DefinitionError: it is no effect, or has a handler already.
+        """
+
+        def register(function: H) -> H:
+            self._handlers.register(
+                effect, function, retry=retry, timeout=timeout, concurrency=concurrency, ordered=ordered,
+                on_dead=on_dead,
+            )  # fmt: skip
+            return function
+
+        return register
+
+    def reconcile(
+        self,
+        lifecycle: type[Lifecycle[C]],
+        state: object,
+        *,
+        older_than: timedelta,
+        every: timedelta,
+        rate: float | None = None,
+        concurrency: int = 10,
+        name: str | None = None,
+    ) -> Callable[[Callable[[Entity[C]], Any]], Callable[[Entity[C]], Any]]:
+        """Register a question to the world about entities that have not moved in a state for too long.
+
+        The function or coroutine gets the entity, and returns an event, several, or nothing. It is asked again in each
+        round while nothing moves the entity; let the event's `already=` make a late answer harmless.
+
+        Args:
+            lifecycle: the lifecycle.
+            state: the state, `OrderLifecycle.paying`, or its path; entities in a state within it count as well.
+            older_than: how long an entity has not moved.
+            every: how often a round begins.
+            rate: questions a second at most.
+            concurrency: questions at the same time.
+            name: by which the ledger keeps how far a round has come; by default kind and state.
+
+        Raises:
+            DefinitionError: there is no such state, or the name is taken.
+        """
+        chart: Chart[Any] = chart_of(lifecycle)
+        kind = self._core.kind(chart)
+        path = _path_of(chart, state)
+        if older_than <= timedelta(0) or every <= timedelta(0) or (rate is not None and rate <= 0) or concurrency < 1:
+            problem = "older_than, every and rate are positive, and concurrency is 1 or more"
+            raise DefinitionError(problem, lifecycle=kind, subject=path)
+
+        def register(function: Callable[[Entity[C]], Any]) -> Callable[[Entity[C]], Any]:
+            what = Reconciliation(
+                name=name or f"{kind}.{path}", kind=kind, state=path, older_than=older_than, every=every, rate=rate,
+                concurrency=concurrency, asking=function, is_async=is_async(function),
+            )  # fmt: skip
+            if what.name in self._reconciliations:
+                problem = f"there is a reconciliation called {what.name} already"
+                raise DefinitionError(problem, lifecycle=kind, subject=path)
+            self._reconciliations[what.name] = what
+            return function
+
+        return register
+
+    def _make_worker(self, run: Run, capabilities: Any, settings: WorkerSettings) -> Worker:
+        ground = Ground(run, capabilities, self._core.charts, now=self._core.now, mint=self._core.mint)
+        return Worker(ground, self._handlers, self._reconciliations.values(), settings)
+
+    def _wake_worker(self, pairs: Any) -> None:
+        """After a commit: wake the worker of this engine, if it has asked for anything."""
+        worker = self._worker
+        if worker is not None and any(asks_for_work(pair) for pair in pairs):
+            worker.wake()
+
+
+def asks_for_work(pair: Pair) -> bool:
+    """Whether an event that was applied asks for effects, or has set timers."""
+    answer = pair.answer
+    if answer is None or isinstance(answer, Refusal) or answer.step is None:
+        return False
+    return bool(answer.step.effects or answer.step.timers_set)
+
+
+def _path_of(chart: Chart[Any], state: object) -> str:
+    try:
+        return chart.state(state).path if isinstance(state, str) else chart.path_of(state)
+    except (KeyError, TypeError, ValueError) as error:
+        problem = str(error.args[0]) if error.args else repr(error)
+        raise DefinitionError(problem, lifecycle=chart.kind) from None

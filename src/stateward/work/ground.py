@@ -1,0 +1,114 @@
+"""What a worker stands on: a ledger driven by tasks, the charts, the clocks; and how it commits what it brings back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from stateward.chart import EventMarker
+from stateward.errors import LedgerUnavailable
+from stateward.ledger import Actor
+from stateward.ledger.accepting import accept_event
+from stateward.ledger.committing import SETTLE_DELAYS_S, mark_lost, retry_delays
+from stateward.ledger.contract import Capabilities, ConnectionLost, Trips
+from stateward.ledger.pairs import Charts, Pair
+from stateward.ledger.protocol import commit_pairs
+from stateward.ledger.results import Source
+
+__all__ = ["Ground", "Run"]
+
+T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Drives a piece of protocol to its end, as `AsyncLedger.run` does."""
+
+    def __call__(self, trips: Trips[T]) -> Awaitable[T]:
+        """The protocol's result."""
+        ...
+
+
+class Ground:
+    """The ledger, the charts and the clocks of a worker."""
+
+    def __init__(
+        self,
+        run: Run,
+        capabilities: Capabilities,
+        charts: Charts,
+        *,
+        now: Callable[[], int],
+        mint: Callable[[], str],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take them from an engine.
+
+        Args:
+            run: drives protocol on the ledger.
+            capabilities: the ledger's.
+            charts: those that the engine serves.
+            now: microseconds since 1970, by which effects and timers are due.
+            mint: makes record ids.
+            monotonic: seconds, by which leases run out; no setting of the clock moves it.
+        """
+        self.run = run
+        self.capabilities = capabilities
+        self.charts = charts
+        self.now = now
+        self.mint = mint
+        self.monotonic = monotonic
+        self.kinds = tuple(sorted({kind for kind, _ in charts}))
+
+    def accept(
+        self, kind: str, entity: str, event: EventMarker, *, actor: Actor, key: str, source: Source, cause: str | None
+    ) -> Pair:
+        """An event of the worker's own, accepted. No `authorize` is asked: nobody sends it but the entity itself.
+
+        Raises:
+            Unkeepable: the event can't be kept.
+            TypeError: it is none.
+        """
+        return accept_event(
+            self.mint(), kind, entity, event,
+            actor=actor, key=key, expected_revision=None, occurred_at=None, now=self.now(), source=source, cause=cause,
+        )  # fmt: skip
+
+    async def commit(self, pairs: Sequence[Pair], *, lease: str) -> None:
+        """Commit pairs under a lease; each has its answer or its error afterwards.
+
+        Those whose entity others hold or move are brought again, alone; a commit whose reply is lost is looked for.
+
+        Raises:
+            LeaseLost: the lease was taken away; nothing more was written.
+            LedgerUnavailable: the ledger is away; what was not committed has neither answer nor error, and may be
+                brought again under the same record ids.
+        """
+        await self._settle(pairs, lease, waits=False)
+        for delay_s in retry_delays(pairs):
+            await asyncio.sleep(delay_s)
+            await self._settle([pair for pair in pairs if not pair.is_settled], lease, waits=True)
+
+    async def _settle(self, pairs: Sequence[Pair], lease: str, *, waits: bool) -> None:
+        for delay_s in (*SETTLE_DELAYS_S, None):
+            try:
+                await self.run(self._committing(pairs, lease, waits=waits))
+            except LedgerUnavailable as error:
+                is_lost = mark_lost(pairs, error)
+                if delay_s is None or not (is_lost or isinstance(error, ConnectionLost)):
+                    raise
+                await asyncio.sleep(delay_s)
+            else:
+                return
+
+    def _committing(self, pairs: Sequence[Pair], lease: str, *, waits: bool) -> Trips[Any]:
+        return commit_pairs(
+            pairs,
+            self.charts,
+            self.now,
+            holds_lock=self.capabilities.holds_write_lock,
+            settles=any(pair.is_lost for pair in pairs),
+            waits=waits,
+            lease=lease,
+        )

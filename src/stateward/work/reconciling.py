@@ -1,0 +1,234 @@
+"""Reconciliation: asking the world about entities that have waited in a state for longer than they should.
+
+A round goes through the entities that had not moved for `older_than` when it began, in batches by keyset, and what the
+world tells is sent as ordinary events. How far it has come is kept, so that another worker goes on where one ended.
+One worker does it at a time: the one that works on the part of the reconciliation's name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from stateward.chart import EventMarker
+from stateward.errors import LedgerUnavailable, Refusal, StatewardError
+from stateward.ledger import Actor, Entity
+from stateward.ledger.after_commit import FetchReconciliation, HoldLease, KeepReconciliation
+from stateward.ledger.codec import json_text
+from stateward.ledger.contract import CountCensus, ListEntities, Trip, Trips
+from stateward.ledger.ids import part_of
+from stateward.ledger.pairs import Pair
+from stateward.ledger.reading import entity_of
+from stateward.ledger.rows import EntityRow, ReconciliationRow
+from stateward.work.ground import Ground
+from stateward.work.handling import answers_of
+from stateward.work.leases import Lease
+
+__all__ = ["ReconcileStatistics", "Reconciler", "Reconciliation"]
+
+BATCH_MAX = 100
+"""Entities that are read, asked about and answered together."""
+
+_log = logging.getLogger(__name__)
+
+
+class Reconciliation(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """What is asked, about which entities, and how often."""
+
+    name: str
+    """Unique in a ledger: how far it has come is kept by it."""
+    kind: str
+    state: str
+    """The path of a state; an entity is in it if it, or a state within it, is active."""
+    older_than: timedelta
+    every: timedelta
+    rate: float | None
+    """Questions a second at most; None: as fast as they are answered."""
+    concurrency: int
+    """Questions at the same time."""
+    asking: Callable[[Entity[Any]], Any]
+    is_async: bool
+
+    @property
+    def part(self) -> int:
+        """The part whose worker does it."""
+        return part_of("reconcile", self.name)
+
+
+class ReconcileStatistics(msgspec.Struct, kw_only=True):
+    """What a worker has reconciled since it started."""
+
+    asked: int = 0
+    learned: int = 0
+    """Events that were applied."""
+    refused: int = 0
+    failed: int = 0
+    """Questions that raised, or whose answer could not be applied."""
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """How far a round has come: behind which entity of which configuration."""
+
+    state: str
+    number: int
+    id: str
+
+
+class Reconciler:
+    """One reconciliation, under one lease."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        lease: Lease,
+        what: Reconciliation,
+        statistics: ReconcileStatistics,
+        *,
+        run_in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] | None,
+    ) -> None:
+        """Take what it stands on.
+
+        Args:
+            ground: ledger, charts and clocks.
+            lease: the worker's.
+            what: what is asked.
+            statistics: where it is counted.
+            run_in_thread: how a function that blocks is called; None: in this very thread, and without waiting between
+                questions.
+        """
+        self._ground = ground
+        self._lease = lease
+        self._what = what
+        self._statistics = statistics
+        self._run_in_thread = run_in_thread
+        self._next_question_at = 0.0
+
+    async def work(self) -> int:
+        """Do one batch, if any is due and this worker is the one; how many entities were asked about.
+
+        Raises:
+            LeaseLost: another goes on with it.
+            LedgerUnavailable: the ledger is away.
+        """
+        if self._what.part not in self._lease.parts:
+            return 0
+        now = self._ground.now()
+        row = await self._ground.run(_fetch(self._what.name))
+        if row is None or (row.after is None and row.due_at <= now):
+            every = self._what.every // timedelta(microseconds=1)
+            row = ReconciliationRow(self._what.name, now, json_text(_Place("", 0, "")), now + every)
+        if row.after is None:
+            return 0
+        place = msgspec.json.decode(row.after, type=_Place)
+        entities, following = await self._ground.run(self._read(row, place))
+        await self._ask_all(entities)
+        after = None if following is None else json_text(following)
+        await self._ground.run(_keep(self._lease.worker, row._replace(after=after)))
+        return len(entities)
+
+    def _read(self, row: ReconciliationRow, place: _Place) -> Trips[tuple[list[Entity[Any]], _Place | None]]:
+        """The next batch of a round, and where it goes on behind it; None: the round is over."""
+        [census] = yield Trip((CountCensus(self._what.kind),))
+        states = sorted({state for _, _, state, _ in census if self._is_within(state)} | {place.state or ""})
+        for state in states:
+            if state < place.state or not state:
+                continue
+            operation = ListEntities(
+                kind=self._what.kind,
+                state=state,
+                updated_before=row.round_at - self._what.older_than // timedelta(microseconds=1) + 1,
+                after=(place.number, place.id) if state == place.state else None,
+                limit=BATCH_MAX,
+            )
+            [rows] = yield Trip((operation,))
+            if rows:
+                last: EntityRow = rows[-1]
+                return self._entities(rows), _Place(state, operation.number_of(last), last.id)
+        return [], None
+
+    def _is_within(self, configuration: str) -> bool:
+        """Whether the state, or one within it, is active in a configuration."""
+        return any(f"{path}.".startswith(f"{self._what.state}.") for path in configuration.split("|"))
+
+    def _entities(self, rows: Sequence[EntityRow]) -> list[Entity[Any]]:
+        entities: list[Entity[Any]] = []
+        for row in rows:
+            try:
+                entities.append(entity_of(row, self._ground.charts))
+            except StatewardError as error:  # of a version that is not known here, say: the others are asked about
+                self._statistics.failed += 1
+                _log.error("reconciling %s: %s", self._what.name, error)
+        return entities
+
+    async def _ask_all(self, entities: Sequence[Entity[Any]]) -> None:
+        room = asyncio.Semaphore(self._what.concurrency)
+        answered = await asyncio.gather(*(self._ask(each, room) for each in entities))
+        pairs = [pair for each in answered for pair in each]
+        if not pairs:
+            return
+        await self._ground.commit(pairs, lease=self._lease.worker)
+        for pair in pairs:
+            if isinstance(pair.error, LedgerUnavailable):
+                raise pair.error
+            if pair.error is not None:
+                self._statistics.failed += 1
+                _log.error("reconciling %s: %s", self._what.name, pair.error)
+            elif isinstance(pair.answer, Refusal):
+                self._statistics.refused += 1
+            else:
+                self._statistics.learned += 1
+
+    async def _ask(self, entity: Entity[Any], room: asyncio.Semaphore) -> list[Pair]:
+        """What the world tells of an entity, as events; a question that fails is asked again in the next round."""
+        async with room:
+            await self._wait_for_turn()
+            self._statistics.asked += 1
+            try:
+                asked = partial(self._what.asking, entity)
+                if self._what.is_async or self._run_in_thread is None:
+                    answer = asked()
+                    answer = await answer if inspect.isawaitable(answer) else answer
+                else:
+                    answer = await self._run_in_thread(asked)
+                return [
+                    self._reply(entity, n, event) for n, event in enumerate(answers_of(self._what.name, "", answer))
+                ]
+            except Exception as error:
+                self._statistics.failed += 1
+                _log.warning(
+                    "reconciling %s: asking about %s %s: %r", self._what.name, entity.kind, entity.id, error
+                )  # fmt: skip
+                return []
+
+    def _reply(self, entity: Entity[Any], n: int, event: EventMarker) -> Pair:
+        key = f"reconcile:{self._what.name}:{entity.revision}" + (f":{n}" if n else "")
+        actor = Actor("reconcile", self._what.name)
+        return self._ground.accept(
+            entity.kind, entity.id, event, actor=actor, key=key, source="reconcile", cause=None
+        )  # fmt: skip
+
+    async def _wait_for_turn(self) -> None:
+        """Keep to the rate; in `drain`, nothing is waited for."""
+        if self._what.rate is None or self._run_in_thread is None:
+            return
+        now = self._ground.monotonic()
+        turn = max(now, self._next_question_at)
+        self._next_question_at = turn + 1 / self._what.rate
+        if turn > now:
+            await asyncio.sleep(turn - now)
+
+
+def _fetch(name: str) -> Trips[ReconciliationRow | None]:
+    [rows] = yield Trip((FetchReconciliation(name),))
+    return rows[0] if rows else None
+
+
+def _keep(worker: str, row: ReconciliationRow) -> Trips[None]:
+    yield Trip((HoldLease(worker), KeepReconciliation(row)), begins=True, commits=True)

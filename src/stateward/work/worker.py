@@ -1,0 +1,375 @@
+"""A worker: what one process does of the work after commit, from its start to its stop.
+
+It works under a lease; what is done under one lease is a *shift*. If the lease is taken away, because the process was
+stopped or cut off for too long, all that the shift had in hand is dropped, and a new one begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from stateward.errors import LeaseLost, LedgerUnavailable
+from stateward.work.calling import Caller, InlineCaller, Returned
+from stateward.work.dispatching import Dispatcher, DispatchStatistics
+from stateward.work.ground import Ground
+from stateward.work.handling import Handlers
+from stateward.work.leases import BEATS, Lease
+from stateward.work.reconciling import Reconciler, ReconcileStatistics, Reconciliation
+from stateward.work.signals import Signal
+from stateward.work.timers import TimerStatistics, fire_due
+
+__all__ = ["Chore", "Worker", "WorkerSettings", "WorkerStatistics"]
+
+POLL_S_MIN = 0.005
+"""What is waited at first for what other processes commit, and then twice as long each time."""
+AWAY_S_MAX = 5.0
+"""What is waited at most before a ledger that is away is asked again."""
+RECONCILE_S = 1.0
+"""How often a reconciliation that has nothing to do looks whether it has."""
+
+Chore: TypeAlias = Callable[[Ground, Lease], Awaitable[float]]
+"""Work that is done again and again; it tells after how many seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How a worker works."""
+
+    concurrency: int = 32
+    """Effects that are handled at the same time, and threads for handlers that are no coroutines."""
+    lease: timedelta = timedelta(seconds=15)
+    """How long a worker may give no sign of life, before others go on with its parts."""
+    poll: timedelta = timedelta(seconds=1)
+    """How often an idle worker looks for what other processes have committed. Its own process wakes it at once."""
+
+
+class WorkerStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is and has done since it started."""
+
+    worker: str
+    """The id of its lease; empty while it has none."""
+    parts: int
+    in_hand: int
+    """Effects that were read and are not settled."""
+    running: int
+    """Attempts that go on."""
+    abandoned: int
+    """Functions that were not back at their deadline, and are not back yet."""
+    leases_lost: int
+    effects: DispatchStatistics
+    timers: TimerStatistics
+    reconciliations: ReconcileStatistics
+
+    @property
+    def changes(self) -> int:
+        """A number that rises with everything that a worker does."""
+        effects, timers, asked = self.effects, self.timers, self.reconciliations
+        return (
+            effects.done + effects.failed + effects.snoozed + effects.dead
+            + timers.fired + timers.refused + timers.expired + timers.failed
+            + asked.asked
+        )  # fmt: skip
+
+
+class _Counts(NamedTuple):
+    effects: DispatchStatistics
+    timers: TimerStatistics
+    reconciliations: ReconcileStatistics
+
+
+class Worker:
+    """Works on a ledger until it is stopped; one event loop's."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        handlers: Handlers,
+        reconciliations: Iterable[Reconciliation],
+        settings: WorkerSettings,
+        *,
+        chores: Iterable[Chore] = (),
+    ) -> None:
+        """Take what it works on.
+
+        Args:
+            ground: the ledger, the charts, the clocks.
+            handlers: who handles which effect.
+            reconciliations: what is reconciled.
+            settings: how it works.
+            chores: what else is done under the lease, again and again; each tells after how many seconds.
+        """
+        self.ground = ground
+        self.handlers = handlers
+        self.reconciliations = list(reconciliations)
+        self.settings = settings
+        self.chores = list(chores)
+        self.chance = random.Random()
+        self.effects, self.timers = Signal(), Signal()
+        """Set when there may be something to do."""
+        self.counts = _Counts(DispatchStatistics(), TimerStatistics(), ReconcileStatistics())
+        self._stopping = asyncio.Event()
+        self._grace_s = 0.0
+        self._shift: _Shift | None = None
+        self._leases_lost = 0
+
+    def wake(self) -> None:
+        """Look at once for what is due; from any thread."""
+        self.effects.set()
+        self.timers.set()
+
+    def stop(self, grace_s: float) -> None:
+        """Begin nothing more; what goes on has so many seconds to end. Twice is safe."""
+        self._grace_s = grace_s
+        self._stopping.set()
+        if self._shift is not None:
+            self._shift.dispatcher.stop()
+        self.wake()
+
+    def statistics(self) -> WorkerStatistics:
+        """What it is and has done since it started."""
+        shift = self._shift
+        return WorkerStatistics(
+            worker=shift.lease.worker if shift is not None else "",
+            parts=len(shift.lease.parts) if shift is not None else 0,
+            in_hand=len(shift.dispatcher.in_hand) if shift is not None else 0,
+            running=shift.dispatcher.running if shift is not None else 0,
+            abandoned=shift.caller.abandoned if shift is not None else 0,
+            leases_lost=self._leases_lost,
+            effects=replace(self.counts.effects),
+            timers=replace(self.counts.timers),
+            reconciliations=replace(self.counts.reconciliations),
+        )
+
+    async def run(self) -> None:
+        """Work until it is stopped."""
+        while not self._stopping.is_set():
+            shift = self._shift = _Shift(self, Caller(self.settings.concurrency))
+            try:
+                await shift.work(self._stopping, lambda: self._grace_s)
+            except LeaseLost as error:
+                self._leases_lost += 1
+                _log.warning("%s", error)
+            finally:
+                shift.caller.close()
+                self._shift = None
+
+    async def drain(self) -> None:
+        """Do what is due now and what follows from it, and no more."""
+        shift = self._shift = _Shift(self, InlineCaller())
+        try:
+            await shift.lease.begin()
+            while await shift.work_once():
+                pass
+            await shift.lease.end()
+        finally:
+            shift.caller.close()
+            self._shift = None
+
+
+class _Shift:
+    """The work under one lease."""
+
+    def __init__(self, worker: Worker, caller: Caller | InlineCaller) -> None:
+        self._worker = worker
+        self._ground = worker.ground
+        self.caller = caller
+        settings = worker.settings
+        self.lease = Lease(worker.ground, settings.lease.total_seconds(), self._is_busy)
+        self.dispatcher = Dispatcher(
+            worker.ground, self.lease, worker.handlers, caller,
+            concurrency=settings.concurrency, statistics=worker.counts.effects, chance=worker.chance,
+        )  # fmt: skip
+        in_thread = None if isinstance(caller, InlineCaller) else self._in_thread
+        self._reconcilers = [
+            Reconciler(worker.ground, self.lease, each, worker.counts.reconciliations, run_in_thread=in_thread)
+            for each in worker.reconciliations
+        ]
+
+    def _is_busy(self, part: int) -> bool:
+        return self.dispatcher.is_busy(part)
+
+    async def work(self, stopping: asyncio.Event, grace_s: Callable[[], float]) -> None:
+        """Work until told to stop; then let what goes on end, and give back what can be given back.
+
+        Raises:
+            LeaseLost: the lease was taken away.
+        """
+        await _patiently(self.lease.begin, stopping)
+        finished = asyncio.Event()
+        beginning = [
+            self._dispatch(stopping),
+            self._fire(stopping),
+            *(self._reconcile(each, stopping) for each in self._reconcilers),
+            *(self._do_chore(each, stopping) for each in self._worker.chores),
+        ]
+        until_stop = [asyncio.create_task(each) for each in beginning]
+        until_end = [asyncio.create_task(each) for each in (self._keep_lease(finished), self._settle(finished))]
+        try:
+            # An error ends the shift; else those that begin work end when it is time to stop.
+            await _first_error(until_stop, until_end)
+            await self._finish(grace_s(), until_end)
+        finally:
+            finished.set()
+            for task in (*until_stop, *until_end):
+                task.cancel()
+            await asyncio.gather(*until_stop, *until_end, return_exceptions=True)
+
+    async def _finish(self, grace_s: float, until_end: list[asyncio.Task[None]]) -> None:
+        """Let what goes on end within its time; what does not is left to the lease, which runs out."""
+        self.dispatcher.stop()
+        settled = asyncio.create_task(self.dispatcher.wait_until_settled())
+        try:
+            await asyncio.wait([settled, *until_end], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in until_end:
+                if task.done():
+                    task.result()
+        finally:
+            settled.cancel()
+            await asyncio.gather(settled, return_exceptions=True)
+        if self.dispatcher.in_hand:
+            _log.warning("%d effects are left to the leases", len(self.dispatcher.in_hand))
+        try:
+            await self.lease.end()
+        except LedgerUnavailable as error:
+            _log.warning("stopped while the ledger is away: %s", error)
+
+    async def work_once(self) -> bool:
+        """One round of all work, in this thread; whether anything was done."""
+        done = await self.dispatcher.fetch()
+        while self.dispatcher.is_at_work:
+            await self.dispatcher.has_outcomes.wait()
+            done += await self.dispatcher.settle()
+        done += self.dispatcher.is_amid_a_pass
+        done += await fire_due(self._ground, self.lease, self._worker.counts.timers)
+        for each in self._reconcilers:
+            done += await each.work()
+        for chore in self._worker.chores:
+            await chore(self._ground, self.lease)
+        return done > 0
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        """Call a function in a thread of the worker's."""
+        assert isinstance(self.caller, Caller)
+        returned: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def take(given: Returned) -> None:
+            value, error = given
+            if returned.cancelled():
+                return
+            if error is None:
+                returned.set_result(value)
+            else:
+                returned.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+        self.caller.submit(work, take)
+        return await returned
+
+    # The loops.
+
+    async def _keep_lease(self, finished: asyncio.Event) -> None:
+        beat_s = self._worker.settings.lease.total_seconds() / BEATS
+        while not await _is_set_within(finished, beat_s):
+            before = set(self.lease.parts)
+            await _patiently(self.lease.keep, finished)
+            if set(self.lease.parts) - before:
+                self._worker.wake()
+
+    async def _settle(self, finished: asyncio.Event) -> None:
+        while True:
+            await self.dispatcher.has_outcomes.wait()
+            if await _patiently(self.dispatcher.settle, finished):
+                self._worker.wake()  # what was behind it may be due now, and what replies have asked for
+
+    async def _dispatch(self, stopping: asyncio.Event) -> None:
+        poll = _Polls(self._worker.settings.poll.total_seconds())
+        while not stopping.is_set():
+            found = await _patiently(self.dispatcher.fetch, stopping)
+            if found or self.dispatcher.is_amid_a_pass:
+                poll.reset()
+                await self.dispatcher.wait_for_room()
+            elif await self._worker.effects.wait(poll.next()):
+                poll.reset()
+
+    async def _fire(self, stopping: asyncio.Event) -> None:
+        poll = _Polls(self._worker.settings.poll.total_seconds())
+        while not stopping.is_set():
+            due = await _patiently(
+                lambda: fire_due(self._ground, self.lease, self._worker.counts.timers), stopping
+            )  # fmt: skip
+            if due:
+                poll.reset()
+                self._worker.effects.set()
+            if not due and await self._worker.timers.wait(poll.next()):
+                poll.reset()
+
+    async def _reconcile(self, reconciler: Reconciler, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            if not await _patiently(reconciler.work, stopping):
+                await _is_set_within(stopping, RECONCILE_S)
+            self._worker.effects.set()
+
+    async def _do_chore(self, chore: Chore, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            again_s = await _patiently(lambda: chore(self._ground, self.lease), stopping)
+            await _is_set_within(stopping, again_s or AWAY_S_MAX)
+
+
+async def _first_error(until_stop: list[asyncio.Task[None]], until_end: list[asyncio.Task[None]]) -> None:
+    """Wait until all of the former have ended, or any of them with an error."""
+    ending: asyncio.Future[Any] = asyncio.gather(*until_stop)
+    waiting: list[asyncio.Future[Any]] = [ending, *until_end]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in until_end:
+        if task.done():
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
+            task.result()
+    await ending
+
+
+async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:
+    """Wait for an event, or for so long."""
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return False
+    return True
+
+
+class _Polls:
+    """The waits between polls: short after something was found, and ever longer while nothing is."""
+
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._delay_s = POLL_S_MIN
+
+    def reset(self) -> None:
+        self._delay_s = POLL_S_MIN
+
+    def next(self) -> float:
+        delay_s = self._delay_s
+        self._delay_s = min(delay_s * 2, self._longest_s)
+        return delay_s
+
+
+async def _patiently(work: Callable[[], Awaitable[Any]], stopping: asyncio.Event) -> Any:
+    """Do something again and again while the ledger is away, until told to stop; 0 then."""
+    delay_s = 0.05
+    while True:
+        try:
+            return await work()
+        except LedgerUnavailable as error:
+            _log.warning("the ledger is away: %s", error)
+        if stopping.is_set():
+            return 0
+        await asyncio.sleep(random.uniform(delay_s / 2, delay_s))
+        delay_s = min(delay_s * 2, AWAY_S_MAX)
