@@ -106,7 +106,7 @@ class Dispatcher:
         self._chance = chance
         self.in_hand: dict[EffectKey, OutboxRow] = {}
         self._settled_meanwhile: set[EffectKey] = set()
-        """Effects that were settled since what is due was last asked for: the answer may be older, and still hold them."""
+        """Effects that were settled since what is due was asked for: the answer may be older, and still hold them."""
         self._busy: Counter[int] = Counter()
         """How many effects of each part are in hand."""
         self._waiting: dict[str, deque[_Taken]] = {}

@@ -118,6 +118,10 @@ class Lease:
         if released:
             await self._ground.run(_one(Trip((ReleaseParts(self.worker, released),), begins=True, commits=True)))
 
+    async def abandon(self) -> None:
+        """End the lease at once, with all that was in hand; who takes the parts sees that they were not given back."""
+        await self._ground.run(_one(Trip((RemoveWorker(self.worker),), begins=True, commits=True)))
+
     async def end(self) -> None:
         """Give back the parts on which nothing goes on; with all of them, the lease ends, and else it runs out."""
         await self._release([part for part in self.parts if not self._is_busy(part)])

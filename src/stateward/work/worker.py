@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias
 
@@ -158,6 +159,10 @@ class Worker:
             except LeaseLost as error:
                 self._leases_lost += 1
                 _log.warning("%s", error)
+            except Exception:
+                with suppress(LedgerUnavailable):
+                    await shift.lease.abandon()
+                raise
             finally:
                 shift.caller.close()
                 self._shift = None
@@ -170,6 +175,10 @@ class Worker:
             while await shift.work_once():
                 pass
             await shift.lease.end()
+        except BaseException:
+            with suppress(LedgerUnavailable):
+                await shift.lease.abandon()
+            raise
         finally:
             shift.caller.close()
             self._shift = None
