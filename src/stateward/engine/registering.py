@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any, TypeVar
 
 from stateward.chart import Chart, ContextMarker, EffectMarker, EventMarker, Lifecycle, chart_of
 from stateward.engine.core import EngineCore
-from stateward.errors import DefinitionError, Refusal
-from stateward.ledger import Entity
+from stateward.errors import DefinitionError
+from stateward.ledger import Applied, Entity
 from stateward.ledger.pairs import Pair
 from stateward.work.ground import Ground, Run
 from stateward.work.handling import Call, Handlers, Retry, is_async
+from stateward.work.notifying import Notifier, channel_of
 from stateward.work.reconciling import Reconciliation
 from stateward.work.worker import Worker, WorkerSettings
 
-__all__ = ["Registering", "asks_for_work"]
+__all__ = ["Registering"]
 
 C = TypeVar("C", bound=ContextMarker)
 X = TypeVar("X", bound=EffectMarker)
@@ -32,7 +33,9 @@ class Registering:
 
     _core: EngineCore
 
-    def _prepare_work(self) -> None:
+    def _prepare_work(self, ledger: Any, *, notify: bool) -> None:
+        self._work_ledger = ledger
+        self._notifier = Notifier(channel_of(ledger, ledger.capabilities)) if notify else None
         self._handlers = Handlers()
         self._reconciliations: dict[str, Reconciliation] = {}
         self._worker: Worker | None = None
@@ -122,23 +125,33 @@ class Registering:
 
         return register
 
-    def _make_worker(self, run: Run, capabilities: Any, settings: WorkerSettings) -> Worker:
-        ground = Ground(run, capabilities, self._core.charts, now=self._core.now, mint=self._core.mint)
-        return Worker(ground, self._handlers, self._reconciliations.values(), settings)
+    def _make_worker(self, run: Run, settings: WorkerSettings) -> Worker:
+        ledger = self._work_ledger
+        channel = channel_of(ledger, ledger.capabilities) if settings.listen else None
+        ground = Ground(run, ledger.capabilities, self._core.charts, now=self._core.now, mint=self._core.mint)
+        return Worker(ground, self._handlers, self._reconciliations.values(), settings, channel=channel)
 
-    def _wake_worker(self, pairs: Any) -> None:
-        """After a commit: wake the worker of this engine, if it has asked for anything."""
-        worker = self._worker
-        if worker is not None and any(asks_for_work(pair) for pair in pairs):
-            worker.wake()
+    def _tell_workers(self, pairs: Iterable[Pair]) -> None:
+        """After a commit: wake the worker of this engine, and have others told, if anything was asked for."""
+        worker, notifier = self._worker, self._notifier
+        if worker is None and notifier is None:
+            return
+        steps = [
+            each.answer.step for each in pairs if isinstance(each.answer, Applied) and each.answer.step is not None
+        ]
+        asks = any(step.effects for step in steps)
+        delays = [timer.delay for step in steps for timer in step.timers_set]
+        if worker is not None:
+            if asks:
+                worker.effects.set()
+            if delays:
+                worker.expect(self._core.now() + min(delays) // timedelta(microseconds=1))
+        if notifier is not None and (asks or delays):
+            notifier.tell()
 
-
-def asks_for_work(pair: Pair) -> bool:
-    """Whether an event that was applied asks for effects, or has set timers."""
-    answer = pair.answer
-    if answer is None or isinstance(answer, Refusal) or answer.step is None:
-        return False
-    return bool(answer.step.effects or answer.step.timers_set)
+    def _close_notifier(self) -> None:
+        if self._notifier is not None:
+            self._notifier.close()
 
 
 def _path_of(chart: Chart[Any], state: object) -> str:

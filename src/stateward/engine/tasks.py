@@ -59,12 +59,13 @@ class AsyncEngine(AsyncWorkingEngine, AsyncSender):
         lifecycles: Iterable[type[Lifecycle[Any]] | Chart[Any]],
         clock: Callable[[], datetime] | None = None,
         authorize: Authorize | None = None,
+        notify: bool = False,
     ) -> None:
         """Name a ledger, as for `Engine`; it is opened by `async with`, or by `open`."""
         self._core = EngineCore(lifecycles, clock, authorize)
         self._ledger: AsyncLedger = open_async_ledger(ledger)
         self._committer = AsyncCommitter(self._commit)
-        self._prepare_work()
+        self._prepare_work(self._ledger, notify=notify)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -90,6 +91,7 @@ class AsyncEngine(AsyncWorkingEngine, AsyncSender):
             await self.stop()
             await self._committer.stop()
         finally:
+            await asyncio.to_thread(self._close_notifier)
             await self._ledger.close()
 
     def statistics(self) -> EngineStatistics:
@@ -112,7 +114,7 @@ class AsyncEngine(AsyncWorkingEngine, AsyncSender):
                     raise LedgerUnavailable(error.problem, is_outcome_unknown=is_lost) from error
                 await asyncio.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
-                self._wake_worker(pairs)
+                self._tell_workers(pairs)
                 return
 
     async def _settle(self, pairs: Sequence[Pair]) -> None:

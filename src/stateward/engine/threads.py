@@ -57,6 +57,7 @@ class Engine(WorkingEngine, Sender):
         lifecycles: Iterable[type[Lifecycle[Any]] | Chart[Any]],
         clock: Callable[[], datetime] | None = None,
         authorize: Authorize | None = None,
+        notify: bool = False,
     ) -> None:
         """Open a ledger; a fresh database is made ready.
 
@@ -65,6 +66,8 @@ class Engine(WorkingEngine, Sender):
             lifecycles: those that this engine serves, several versions of one among them if need be.
             clock: the time, with a time zone; the system's if it is not given.
             authorize: says whether an actor may send an event; all may if it is not given.
+            notify: whether workers of other processes that listen are told after commits that ask for effects or set
+                timers; on PostgreSQL alone.
 
         Raises:
             LedgerUnavailable: the database can't be opened.
@@ -75,7 +78,7 @@ class Engine(WorkingEngine, Sender):
         self._ledger: Ledger = open_ledger(ledger)
         self._read(lambda: register_lifecycles(self._core.charts))
         self._committer = Committer(self._commit)
-        self._prepare_work()
+        self._prepare_work(self._ledger, notify=notify)
 
     def __enter__(self) -> Self:
         return self
@@ -90,6 +93,7 @@ class Engine(WorkingEngine, Sender):
         try:
             self.stop()
         finally:
+            self._close_notifier()
             self._ledger.close()
 
     def statistics(self) -> EngineStatistics:
@@ -115,7 +119,7 @@ class Engine(WorkingEngine, Sender):
                     raise LedgerUnavailable(error.problem, is_outcome_unknown=is_lost) from error
                 time.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
-                self._wake_worker(pairs)
+                self._tell_workers(pairs)
                 return
 
     def _read(self, make: Callable[[], Trips[T]]) -> T:

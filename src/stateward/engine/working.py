@@ -109,8 +109,8 @@ class WorkingEngine(Registering):
                 raise
         return self._read(make)
 
-    def _prepare_work(self) -> None:
-        super()._prepare_work()
+    def _prepare_work(self, ledger: Any, *, notify: bool) -> None:
+        super()._prepare_work(ledger, notify=notify)
         self._background: _Background | None = None
         self._work_lock = Lock()
 
@@ -121,16 +121,21 @@ class WorkingEngine(Registering):
 
         Args:
             settings: how; see `WorkerSettings`.
+
+        Raises:
+            CallerError: the ledger can't do what the settings ask for.
         """
         with self._work_lock:
             if self._background is not None and not self._background.has_ended.is_set():
                 return
-            make = partial(
-                self._make_worker, capabilities=self._ledger.capabilities, settings=settings or WorkerSettings()
-            )
+            make = partial(self._make_worker, settings=settings or WorkerSettings())
             background = self._background = _Background(self._ledger, make)
             background.thread.start()
             background.has_begun.wait()
+            if background.worker is None:
+                self._background = None
+                assert background.failure is not None
+                raise background.failure
             self._worker = background.worker
 
     def stop(self, grace: timedelta = GRACE) -> None:
@@ -183,7 +188,7 @@ class WorkingEngine(Registering):
         async def run(trips: Trips[Any]) -> Any:
             return self._ledger.run(trips)
 
-        worker = self._make_worker(run, self._ledger.capabilities, WorkerSettings())
+        worker = self._make_worker(run, WorkerSettings())
         asyncio.run(worker.drain())
 
     # What operators see and do.

@@ -56,8 +56,8 @@ class AsyncWorkingEngine(Registering):
                 raise
         return await self._read(make)
 
-    def _prepare_work(self) -> None:
-        super()._prepare_work()
+    def _prepare_work(self, ledger: Any, *, notify: bool) -> None:
+        super()._prepare_work(ledger, notify=notify)
         self._working: asyncio.Task[None] | None = None
 
     # Working.
@@ -66,7 +66,7 @@ class AsyncWorkingEngine(Registering):
         """As `Engine.start`; functions that are no coroutines run in threads."""
         if self._working is not None and not self._working.done():
             return
-        self._worker = self._make_worker(self._ledger.run, self._ledger.capabilities, settings or WorkerSettings())
+        self._worker = self._make_worker(self._ledger.run, settings or WorkerSettings())
         self._working = asyncio.create_task(self._worker.run())
 
     async def stop(self, grace: timedelta = GRACE) -> None:
@@ -100,7 +100,7 @@ class AsyncWorkingEngine(Registering):
 
     async def drain(self) -> None:
         """As `Engine.drain`; functions that are no coroutines run in this very thread."""
-        await self._make_worker(self._ledger.run, self._ledger.capabilities, WorkerSettings()).drain()
+        await self._make_worker(self._ledger.run, WorkerSettings()).drain()
 
     # What operators see and do.
 

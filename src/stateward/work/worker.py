@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
+from heapq import heappop, heappush
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -23,6 +25,7 @@ from stateward.work.dispatching import Dispatcher, DispatchStatistics
 from stateward.work.ground import Ground
 from stateward.work.handling import Handlers
 from stateward.work.leases import BEATS, Lease
+from stateward.work.notifying import Channel, Listener
 from stateward.work.reconciling import Reconciler, ReconcileStatistics, Reconciliation
 from stateward.work.signals import Signal
 from stateward.work.timers import TimerStatistics, fire_due
@@ -51,6 +54,9 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a worker may give no sign of life, before others go on with its parts."""
     poll: timedelta = timedelta(seconds=1)
     """How often an idle worker looks for what other processes have committed. Its own process wakes it at once."""
+    listen: bool = False
+    """Whether it is woken by other processes whose engines have `notify=True`, on a connection of its own. PostgreSQL
+    alone can do it, and not through a pooler that gives a connection to another client after each transaction."""
 
 
 class WorkerStatistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +104,7 @@ class Worker:
         settings: WorkerSettings,
         *,
         chores: Iterable[Chore] = (),
+        channel: Channel | None = None,
     ) -> None:
         """Take what it works on.
 
@@ -107,15 +114,19 @@ class Worker:
             reconciliations: what is reconciled.
             settings: how it works.
             chores: what else is done under the lease, again and again; each tells after how many seconds.
+            channel: where other processes tell that there is something to do.
         """
         self.ground = ground
         self.handlers = handlers
         self.reconciliations = list(reconciliations)
         self.settings = settings
         self.chores = list(chores)
+        self._channel = channel
         self.chance = random.Random()
         self.effects, self.timers = Signal(), Signal()
         """Set when there may be something to do."""
+        self.expected: list[int] = []
+        """When timers that this process has set are due, if that is soon; a heap."""
         self.counts = _Counts(DispatchStatistics(), TimerStatistics(), ReconcileStatistics())
         self._stopping = asyncio.Event()
         self._grace_s = 0.0
@@ -126,6 +137,16 @@ class Worker:
         """Look at once for what is due; from any thread."""
         self.effects.set()
         self.timers.set()
+
+    def expect(self, due_at: int) -> None:
+        """A timer is due then, in microseconds since 1970; from any thread.
+
+        What is due later than the next poll is found by it.
+        """
+        if due_at < self.ground.now() + 2 * self.settings.poll // timedelta(microseconds=1):
+            heappush(self.expected, due_at)
+            if due_at <= self.expected[0]:
+                self.timers.set()
 
     def stop(self, grace_s: float) -> None:
         """Begin nothing more; what goes on has so many seconds to end. Twice is safe."""
@@ -152,6 +173,14 @@ class Worker:
 
     async def run(self) -> None:
         """Work until it is stopped."""
+        listener = None if self._channel is None else Listener(self._channel, self.wake)
+        try:
+            await self._work()
+        finally:
+            if listener is not None:
+                await asyncio.to_thread(listener.close)
+
+    async def _work(self) -> None:
         while not self._stopping.is_set():
             shift = self._shift = _Shift(self, Caller(self.settings.concurrency))
             try:
@@ -317,8 +346,15 @@ class _Shift:
             if due:
                 poll.reset()
                 self._worker.effects.set()
-            if not due and await self._worker.timers.wait(poll.next()):
+            elif await self._worker.timers.wait(min(poll.next(), self._until_next_due())):
                 poll.reset()
+
+    def _until_next_due(self) -> float:
+        """Seconds until a timer is due of which this process knows."""
+        expected, now = self._worker.expected, self._ground.now()
+        while expected and expected[0] <= now:
+            heappop(expected)
+        return (expected[0] - now) / 1_000_000 if expected else math.inf
 
     async def _reconcile(self, reconciler: Reconciler, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

@@ -28,6 +28,7 @@ from stateward.ledger.contract import (
     Trips,
 )
 from stateward.ledger.driving import drive, drive_async
+from stateward.ledger.postgres.notifying import PostgresChannel
 from stateward.ledger.postgres.schema import check_schema, lacks_partitions, schema_version, upgrade_schema
 from stateward.ledger.postgres.statements import requests_of
 
@@ -91,10 +92,15 @@ class PostgresLedger:
             connections_max: how many connections are kept at most.
             timeout_s: how long is waited for a connection.
         """
+        self._dsn = dsn
         self._pool: ConnectionPool[_Connection] = ConnectionPool(
             dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True},
             configure=_configure, connection_class=_Connection,
         )  # fmt: skip
+
+    def channel(self) -> PostgresChannel:
+        """An end of the channel by which processes tell each other that there is something to do."""
+        return PostgresChannel(self._dsn)
 
     def prepare(self) -> None:
         """Make a fresh database ready; hold any other against the schema that this code knows.
@@ -240,6 +246,10 @@ class AsyncPostgresLedger:
             dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True},
             configure=_configure_async, connection_class=_AsyncConnection,
         )  # fmt: skip
+
+    def channel(self) -> PostgresChannel:
+        """As `PostgresLedger.channel`."""
+        return PostgresChannel(self._dsn)
 
     def prepare(self) -> None:
         """As `PostgresLedger.prepare`; it is done once, and by this thread."""
