@@ -340,21 +340,22 @@ class _Shift:
     async def _fire(self, stopping: asyncio.Event) -> None:
         poll = _Polls(self._worker.settings.poll.total_seconds())
         while not stopping.is_set():
+            looked_at = self._ground.now()
             due = await _patiently(
                 lambda: fire_due(self._ground, self.lease, self._worker.counts.timers), stopping
             )  # fmt: skip
             if due:
                 poll.reset()
                 self._worker.effects.set()
-            elif await self._worker.timers.wait(min(poll.next(), self._until_next_due())):
+            elif await self._worker.timers.wait(min(poll.next(), self._until_next_due(looked_at))):
                 poll.reset()
 
-    def _until_next_due(self) -> float:
-        """Seconds until a timer is due of which this process knows."""
-        expected, now = self._worker.expected, self._ground.now()
-        while expected and expected[0] <= now:
+    def _until_next_due(self, looked_at: int) -> float:
+        """Seconds until a timer is due of which this process knows, and that was not due when it last looked."""
+        expected = self._worker.expected
+        while expected and expected[0] <= looked_at:
             heappop(expected)
-        return (expected[0] - now) / 1_000_000 if expected else math.inf
+        return max(expected[0] - self._ground.now(), 0) / 1_000_000 if expected else math.inf
 
     async def _reconcile(self, reconciler: Reconciler, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
