@@ -76,9 +76,13 @@ class Engine(WorkingEngine, Sender):
         """
         self._core = EngineCore(lifecycles, clock, authorize)
         self._ledger: Ledger = open_ledger(ledger)
-        self._read(lambda: register_lifecycles(self._core.charts))
+        try:
+            self._prepare_work(self._ledger, notify=notify)
+            self._read(lambda: register_lifecycles(self._core.charts))
+        except BaseException:
+            self._ledger.close()
+            raise
         self._committer = Committer(self._commit)
-        self._prepare_work(self._ledger, notify=notify)
 
     def __enter__(self) -> Self:
         return self

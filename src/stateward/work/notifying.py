@@ -109,10 +109,15 @@ class Listener:
     def _work(self) -> None:
         while not self._is_closed.is_set():
             try:
-                if self._channel.listen(LISTEN_S):
-                    self._wake()
+                self._listen()
             except LedgerUnavailable as error:
                 _log.warning("not told of other processes' work for now: %s", error)
                 self._is_closed.wait(AWAY_S)
-                self._wake()  # what was told meanwhile is not heard
         self._channel.close()
+
+    def _listen(self) -> None:
+        self._channel.listen(0)
+        self._wake()  # what was told before is not heard, and nothing is missed from here on
+        while not self._is_closed.is_set():
+            if self._channel.listen(LISTEN_S):
+                self._wake()

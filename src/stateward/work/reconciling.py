@@ -20,7 +20,7 @@ import msgspec
 from stateward.chart import EventMarker
 from stateward.errors import LedgerUnavailable, Refusal, StatewardError
 from stateward.ledger import Actor, Entity
-from stateward.ledger.after_commit import FetchReconciliation, HoldLease, KeepReconciliation
+from stateward.ledger.after_commit import FetchReconciliation, HoldLease, KeepReconciliation, ListPauses
 from stateward.ledger.codec import json_text
 from stateward.ledger.contract import CountCensus, ListEntities, Trip, Trips
 from stateward.ledger.ids import part_of
@@ -120,7 +120,9 @@ class Reconciler:
         if self._what.part not in self._lease.parts:
             return 0
         now = self._ground.now()
-        row = await self._ground.run(_fetch(self._what.name))
+        row, is_paused = await self._ground.run(_fetch(self._what.name, self._what.kind))
+        if is_paused:
+            return 0
         if row is None or (row.after is None and row.due_at <= now):
             every = self._what.every // timedelta(microseconds=1)
             row = ReconciliationRow(self._what.name, now, json_text(_Place("", 0, "")), now + every)
@@ -225,9 +227,10 @@ class Reconciler:
             await asyncio.sleep(turn - now)
 
 
-def _fetch(name: str) -> Trips[ReconciliationRow | None]:
-    [rows] = yield Trip((FetchReconciliation(name),))
-    return rows[0] if rows else None
+def _fetch(name: str, kind: str) -> Trips[tuple[ReconciliationRow | None, bool]]:
+    """How far it has come, and whether its kind is paused."""
+    rows, pauses = yield Trip((FetchReconciliation(name), ListPauses()))
+    return rows[0] if rows else None, any((each.scope, each.name) == ("kind", kind) for each in pauses)
 
 
 def _keep(worker: str, row: ReconciliationRow) -> Trips[None]:
