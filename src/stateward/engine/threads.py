@@ -80,7 +80,8 @@ class Engine(WorkingEngine, Sender):
             self._prepare_work(self._ledger, notify=notify)
             self._read(lambda: register_lifecycles(self._core.charts))
         except BaseException:
-            self._ledger.close()
+            if isinstance(ledger, (str, Path)):  # one that was given is its giver's
+                self._ledger.close()
             raise
         self._committer = Committer(self._commit)
 
