@@ -597,6 +597,12 @@ def test_a_client_of_the_callers_is_used_and_left_open(receiver: Receiver) -> No
     assert receiver.get().headers["x-from"] == "caller"
 
 
+def test_a_proxy_of_the_environment_is_heeded(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", receiver.url)
+    post(webhook("http://partner.example/hooks"))
+    assert receiver.get().path == "http://partner.example/hooks"
+
+
 def test_a_receivers_cookies_are_not_kept(receiver: Receiver) -> None:
     handler = webhook(receiver.url)
     receiver.answer = answering(200, Set_Cookie="a=b; Path=/")
