@@ -23,6 +23,7 @@ __all__ = [
     "FetchTimers",
     "FetchWorkers",
     "FindTimers",
+    "FindUnhandled",
     "HoldLease",
     "KeepReconciliation",
     "ListDeadLetters",
@@ -121,6 +122,18 @@ class FetchEffects(msgspec.Struct, frozen=True, kw_only=True):
     now: int
     after: EffectKey | None
     limit: int
+
+
+class FindUnhandled(msgspec.Struct, frozen=True):
+    """Look for effects that nobody here handles. Its page: (type, kind, entity), one for each type that was found.
+
+    No more than a bounded number of such effects is looked at.
+    """
+
+    parts: tuple[int, ...]
+    kinds: tuple[str, ...]
+    effects: tuple[str, ...]
+    """The types that are handled."""
 
 
 class EndEffects(msgspec.Struct, frozen=True):
@@ -268,6 +281,7 @@ WorkOperation: TypeAlias = (
     | FetchTimers
     | FetchWorkers
     | FindTimers
+    | FindUnhandled
     | HoldLease
     | KeepReconciliation
     | ListDeadLetters

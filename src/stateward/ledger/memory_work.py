@@ -17,6 +17,7 @@ from stateward.ledger.after_commit import (
     FetchTimers,
     FetchWorkers,
     FindTimers,
+    FindUnhandled,
     HoldLease,
     KeepReconciliation,
     ListDeadLetters,
@@ -78,6 +79,7 @@ class MemoryWork:
             FetchTimers: self._fetch_timers,
             FetchWorkers: lambda _: sorted(self._workers.values()),
             FindTimers: self._find_timers,
+            FindUnhandled: self._find_unhandled,
             HoldLease: self._hold_lease,
             KeepReconciliation: self._keep_reconciliation,
             ListDeadLetters: self._list_dead_letters,
@@ -165,6 +167,18 @@ class MemoryWork:
             and ("kind", row.kind) not in paused
             and ("effect", row.effect) not in paused
         )
+
+    def _find_unhandled(self, operation: FindUnhandled) -> Page:
+        found: dict[str, tuple[str, str, str]] = {}
+        for key in sorted(self._outbox):
+            row = self._outbox[key]
+            if (
+                row.part in operation.parts
+                and row.kind in operation.kinds
+                and row.effect not in operation.effects
+            ):  # fmt: skip
+                found.setdefault(row.effect, (row.effect, row.kind, row.entity))
+        return sorted(found.values())
 
     def _end_effects(self, operation: EndEffects) -> Page:
         written = {row.id for rows in self._records.values() for row in rows} if self._needs_any(operation) else set()

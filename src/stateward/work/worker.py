@@ -20,6 +20,8 @@ import msgspec
 from msgspec.structs import replace
 
 from stateward.errors import LeaseLost, LedgerUnavailable
+from stateward.ledger.after_commit import FindUnhandled
+from stateward.ledger.contract import Trip, Trips
 from stateward.work.calling import Caller, InlineCaller, Returned
 from stateward.work.dispatching import Dispatcher, DispatchStatistics
 from stateward.work.ground import Ground
@@ -36,6 +38,8 @@ POLL_S_MIN = 0.005
 """What is waited at first for what other processes commit, and then twice as long each time."""
 AWAY_S_MAX = 5.0
 """What is waited at most before a ledger that is away is asked again."""
+UNHANDLED_S = 60.0
+"""How often is looked for effects that nobody handles."""
 RECONCILE_S = 1.0
 """How often a reconciliation that has nothing to do looks whether it has."""
 
@@ -72,6 +76,8 @@ class WorkerStatistics(msgspec.Struct, frozen=True, kw_only=True):
     abandoned: int
     """Functions that were not back at their deadline, and are not back yet."""
     leases_lost: int
+    unhandled: tuple[str, ...]
+    """Types of effects that wait for a handler that nobody has registered here."""
     effects: DispatchStatistics
     timers: TimerStatistics
     reconciliations: ReconcileStatistics
@@ -121,6 +127,8 @@ class Worker:
         self.reconciliations = list(reconciliations)
         self.settings = settings
         self.chores = list(chores)
+        self.unhandled: set[str] = set()
+        """Types of effects that wait, and that nobody here handles."""
         self._channel = channel
         self.chance = random.Random()
         self.effects, self.timers = Signal(), Signal()
@@ -166,6 +174,7 @@ class Worker:
             running=shift.dispatcher.running if shift is not None else 0,
             abandoned=shift.caller.abandoned if shift is not None else 0,
             leases_lost=self._leases_lost,
+            unhandled=tuple(sorted(self.unhandled)),
             effects=replace(self.counts.effects),
             timers=replace(self.counts.timers),
             reconciliations=replace(self.counts.reconciliations),
@@ -247,7 +256,7 @@ class _Shift:
             self._dispatch(stopping),
             self._fire(stopping),
             *(self._reconcile(each, stopping) for each in self._reconcilers),
-            *(self._do_chore(each, stopping) for each in self._worker.chores),
+            *(self._do_chore(each, stopping) for each in (*self._worker.chores, self._warn_of_unhandled)),
         ]
         until_stop = [asyncio.create_task(each) for each in beginning]
         until_end = [asyncio.create_task(each) for each in (self._keep_lease(finished), self._settle(finished))]
@@ -363,6 +372,19 @@ class _Shift:
                 await _is_set_within(stopping, RECONCILE_S)
             self._worker.effects.set()
 
+    async def _warn_of_unhandled(self, ground: Ground, lease: Lease) -> float:
+        """Tell of effects that wait for ever, since nobody here handles them: whoever forgot it looks in the log."""
+        handled = tuple(each.name for each in self._worker.handlers)
+        operation = FindUnhandled(tuple(lease.parts), ground.kinds, handled)
+        for effect, kind, entity in await ground.run(_only(Trip((operation,)))):
+            if effect not in self._worker.unhandled:
+                _log.warning(
+                    "effects %s wait, of %s %s for one, and no handler is registered for them: engine.handles(%s)",
+                    effect, kind, entity, effect,
+                )  # fmt: skip
+                self._worker.unhandled.add(effect)
+        return UNHANDLED_S
+
     async def _do_chore(self, chore: Chore, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
             again_s = await _patiently(lambda: chore(self._ground, self.lease), stopping)
@@ -380,6 +402,12 @@ async def _first_error(until_stop: list[asyncio.Task[None]], until_end: list[asy
             await asyncio.gather(ending, return_exceptions=True)
             task.result()
     await ending
+
+
+def _only(trip: Trip) -> Trips[list[Any]]:
+    """The page of a trip of one operation."""
+    [page] = yield trip
+    return list(page)
 
 
 async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:

@@ -16,6 +16,7 @@ from stateward.ledger.after_commit import (
     FetchTimers,
     FetchWorkers,
     FindTimers,
+    FindUnhandled,
     HoldLease,
     KeepReconciliation,
     ListDeadLetters,
@@ -90,6 +91,10 @@ def _fetch_effects(operation: FetchEffects) -> list[Statement]:
         "unordered": array_of(operation.unordered), "now": operation.now, "limit": operation.limit,
     }  # fmt: skip
     return _ask("fetch_effects", given, _rows_of(OutboxRow))
+
+
+def _find_unhandled(operation: FindUnhandled) -> list[Statement]:
+    return _ask("find_unhandled", [array_of(each) for each in (operation.parts, operation.kinds, operation.effects)])
 
 
 def _end_effects(operation: EndEffects) -> list[Statement]:
@@ -200,6 +205,7 @@ WORK: dict[type, Callable[[Any], list[Statement]]] = {
     FetchTimers: _fetch_timers,
     FetchWorkers: lambda _: _ask("fetch_workers", (), _rows_of(WorkerRow)),
     FindTimers: _find_timers,
+    FindUnhandled: _find_unhandled,
     HoldLease: _hold_lease,
     KeepReconciliation: _keep_reconciliation,
     ListDeadLetters: _list_dead_letters,

@@ -55,6 +55,14 @@ WHERE (part, kind, entity, revision, n)
     )
 ORDER BY part, kind, entity, revision, n LIMIT %(limit)s;
 
+-- name: find_unhandled
+SELECT DISTINCT ON (effect) effect, kind, entity FROM (
+    SELECT effect, kind, entity FROM outbox
+    WHERE part = ANY (%s::smallint[]) AND kind = ANY (%s::text[]) AND effect <> ALL (%s::text[])
+    LIMIT 1000
+) AS found
+ORDER BY effect, kind, entity;
+
 -- name: end_effects
 WITH wanted AS (
     SELECT * FROM unnest(%(part)s::smallint[], %(kind)s::text[], %(entity)s::text[], %(revision)s::bigint[],

@@ -19,6 +19,7 @@ from stateward.ledger.after_commit import (
     FetchTimers,
     FetchWorkers,
     FindTimers,
+    FindUnhandled,
     HoldLease,
     KeepReconciliation,
     ListDeadLetters,
@@ -122,6 +123,11 @@ def _fetch_effects(cursor: sqlite3.Cursor, operation: FetchEffects) -> Page:
 
 def _outbox_rows(rows: Iterable[tuple[Any, ...]]) -> Page:
     return [OutboxRow._make((*row[:7], unpacked_id(row[7]), *row[8:])) for row in rows]
+
+
+def _find_unhandled(cursor: sqlite3.Cursor, operation: FindUnhandled) -> Page:
+    given = tuple(map(json_text, (operation.parts, operation.kinds, operation.effects)))
+    return cursor.execute(_QUERIES["find_unhandled"], given).fetchall()
 
 
 def _end_effects(cursor: sqlite3.Cursor, operation: EndEffects) -> Page:
@@ -242,6 +248,7 @@ WORK: dict[type, Callable[[sqlite3.Cursor, Any], Page]] = {
     FetchTimers: _fetch_timers,
     FetchWorkers: _fetch_workers,
     FindTimers: _find_timers,
+    FindUnhandled: _find_unhandled,
     HoldLease: _hold_lease,
     KeepReconciliation: _keep_reconciliation,
     ListDeadLetters: _list_dead_letters,

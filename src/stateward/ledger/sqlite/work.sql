@@ -50,6 +50,16 @@ WHERE (part, kind, entity, revision, n) > (?6, ?7, ?8, ?9, ?10)
     )
 ORDER BY part, kind, entity, revision, n LIMIT ?11;
 
+-- name: find_unhandled
+SELECT effect, kind, entity FROM (
+    SELECT effect, kind, entity, row_number() OVER (PARTITION BY effect ORDER BY kind, entity) AS place FROM (
+        SELECT effect, kind, entity FROM outbox
+        WHERE part IN (SELECT value FROM json_each(?1)) AND kind IN (SELECT value FROM json_each(?2))
+            AND effect NOT IN (SELECT value FROM json_each(?3))
+        LIMIT 1000
+    )
+) WHERE place = 1 ORDER BY effect;
+
 -- name: bury_effect
 INSERT INTO dead_letter
 SELECT kind, entity, revision, n, part, effect, payload, record, ?6, ?7, ?8, traceparent
