@@ -174,9 +174,9 @@ def _weave(gather: type) -> None:
     stops = {name: each for name, each in body.items() if isinstance(each, StopOn)}
     inherited = [each for each in _facts_of(gather) if each not in facts]
     if inherited and (facts or patiences or stops):
-        subject = next(name for name, each in body.items() if isinstance(each, (Fact, Patience, StopOn)))
+        name, part = next(item for item in body.items() if isinstance(item[1], (Fact, Patience, StopOn)))
         problem = f"extends a gathering that is complete, with {inherited[0]} the first: declare all in one body"
-        raise placer.error(problem, subject)
+        raise placer.error(problem, name, part.origin)
     if inherited or not any(isinstance(each, (State, Nested, Transition, Fact, Patience)) for each in body.values()):
         return
     if not facts:
@@ -258,7 +258,7 @@ class _Weaver:
         if not has_initial(self._placer.lifecycle):
             gathering.options = {**gathering.options, "initial": True}
         if own is None:
-            self._placer.place("gathering", gathering, of="gathering", origin=gathering.origin)
+            self._placer.place("gathering", gathering, of="gathering", line=gathering.origin)
         return gathering
 
     def _fact_region(self, fact: Fact) -> Nested:
@@ -303,4 +303,4 @@ class _Weaver:
         return made
 
     def _place(self, name: str, transition: Transition, place: str = "") -> None:
-        self._placer.place(name, transition, of=name, origin=place or self._patience.origin)
+        self._placer.place(name, transition, of=name, line=place or self._patience.origin)

@@ -230,8 +230,8 @@ class _Weaver:
 
     def _place_state(self, stage: Stage, state: State, description: str, ask: StateHandlers = ()) -> None:
         state.entry = (*_in_tuple(ask), *_in_tuple(state.entry))
-        of, origin = _place(stage)
-        self._placer.place_state(state, description=description, of=of, origin=origin)
+        of, line = _place(stage)
+        self._placer.place_state(state, description=description, of=of, line=line)
         self._states.append(state)
 
     # Transitions.
@@ -308,8 +308,8 @@ class _Weaver:
         self._place(stage, name, on_each(event, [(source, target)], when=about(stage.attribute), already=already))
 
     def _place(self, stage: Stage, name: str, transition: Transition) -> None:
-        of, origin = _place(stage)
-        self._placer.place(name, transition, of=of, origin=origin)
+        of, line = _place(stage)
+        self._placer.place(name, transition, of=of, line=line)
 
     def _fill_undo_on(self, name: str, cancel: UndoOn) -> None:
         """Give the event its arcs, in place: its line in the body keeps its order among the author's own."""
