@@ -90,7 +90,7 @@ def no_done() -> None:
 @breaking("a_done", "14 is no Event class: class Pay(Event)")
 def done_by_what_is_no_event() -> None:
     class Wrong(Saga[Trip]):
-        a = Stage(ask, done=wrong(14))  # here
+        a = Stage(ask, done=wrong(14), failed=failed_0)  # here
 
 
 @breaking("awaiting_a", "14 is no function with a name; an action is a function of its own")

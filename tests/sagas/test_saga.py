@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stateward import (
+    Composite,
     Context,
     DefinitionError,
     Event,
@@ -24,6 +25,7 @@ from stateward import (
     Undo,
     UndoneByHand,
     chart_of,
+    nested,
     on,
     reply,
     undo_on,
@@ -187,6 +189,18 @@ def test_a_saga_may_be_generic_in_its_context() -> None:
     with pytest.raises(DefinitionError, match="has no chart"):
         chart_of(Base)
     assert Machine(Made, Plain()).state == "awaiting_a"
+
+
+def test_a_saga_may_begin_behind_a_state_with_states_of_its_own() -> None:
+    class Later(Saga[Trip]):
+        @nested(initial=True)
+        class before(Composite):
+            drafted = State(initial=True)
+
+        a = Stage(asking(Ask(0), "ask_0"), done=done_0)
+        begin = on(Begin, before.to(a.awaiting))
+
+    assert Machine(Later, Trip()).state == "before.drafted"
 
 
 def test_a_saga_that_can_not_fail_has_no_way_back() -> None:

@@ -22,9 +22,6 @@ class Reply:
         self.event = event
         self.do = do
 
-    def __repr__(self) -> str:
-        return f"reply({getattr(self.event, '__name__', self.event)})"
-
 
 Replies = type[EventMarker] | Reply | tuple[type[EventMarker] | Reply, ...]
 """One reply or several: an event class where nothing is to be done with it, or `reply(Paid, do=keep_payment)`."""
