@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from examples.checkout import CheckoutLifecycle
+from examples.shipping import OrderShipping
+from examples.subscription import SubscriptionActivation
 from stateward import (
     Chart,
     DefinitionError,
@@ -36,6 +38,8 @@ DRAWN: dict[str, tuple[type[Lifecycle[Any]], tuple[str, ...]]] = {
     "order": (OrderLifecycle, ("paid",)),
     "checkout": (CheckoutLifecycle, ("active.payment.unpaid", "active.parcel.packing")),
     "incident": (IncidentLifecycle, ()),
+    "shipping": (OrderShipping, ("payment_not_undone",)),
+    "subscription": (SubscriptionActivation, ("gathering.facts.account.missing", "gathering.patience.overdue")),
     "everything": (EverythingLifecycle, ("busy", "busy.left.second.inner")),
 }
 FORMS = {"mermaid": ("mmd", to_mermaid), "dot": ("dot", to_dot)}

@@ -75,6 +75,25 @@ from stateward.machine import Machine, MutexMachine, SwapMachine
 if TYPE_CHECKING:
     from stateward.engine import AsyncEngine, Engine, Sending
     from stateward.machine import ChannelMachine
+    from stateward.sagas import (
+        DoAgain,
+        DoneByHand,
+        Fact,
+        FoundNotDone,
+        Gather,
+        Patience,
+        Saga,
+        Stage,
+        StopWaiting,
+        Undo,
+        UndoAgain,
+        UndoneByHand,
+        WaitLonger,
+        missing_facts,
+        reply,
+        stop_on,
+        undo_on,
+    )
     from stateward.work import Call, GiveUp, Retry, Snooze, WorkerSettings
 
 __all__ = [
@@ -92,7 +111,9 @@ __all__ = [
     "ContextMarker",
     "DefinitionError",
     "DefinitionWarning",
+    "DoAgain",
     "Done",
+    "DoneByHand",
     "Effect",
     "EffectFailed",
     "EffectMarker",
@@ -102,8 +123,11 @@ __all__ = [
     "Event",
     "EventMarker",
     "Explanation",
+    "Fact",
     "Final",
+    "FoundNotDone",
     "FrozenMap",
+    "Gather",
     "GiveUp",
     "Guard",
     "Handler",
@@ -117,24 +141,32 @@ __all__ = [
     "Microstep",
     "MutexMachine",
     "Parallel",
+    "Patience",
     "Position",
     "Raise",
     "Refusal",
     "Refused",
     "Retry",
+    "Saga",
     "Sending",
     "SentWithin",
     "Snapshot",
     "SnapshotInvalid",
     "Snooze",
+    "Stage",
     "Started",
     "State",
     "States",
     "StatewardError",
     "Step",
+    "StopWaiting",
     "SwapMachine",
     "TimerSet",
+    "Undo",
+    "UndoAgain",
+    "UndoneByHand",
     "UnknownEntity",
+    "WaitLonger",
     "WorkerSettings",
     "WorldError",
     "after",
@@ -142,17 +174,43 @@ __all__ = [
     "chart_of",
     "declare_immutable",
     "done",
+    "missing_facts",
     "nested",
     "on",
     "position_of",
+    "reply",
     "start",
     "step",
+    "stop_on",
+    "undo_on",
     "wire_name",
 ]
 
+_OF_SAGAS = frozenset(
+    (
+        "DoAgain",
+        "DoneByHand",
+        "Fact",
+        "FoundNotDone",
+        "Gather",
+        "Patience",
+        "Saga",
+        "Stage",
+        "StopWaiting",
+        "Undo",
+        "UndoAgain",
+        "UndoneByHand",
+        "WaitLonger",
+        "missing_facts",
+        "reply",
+        "stop_on",
+        "undo_on",
+    )
+)
+
 
 def __getattr__(name: str) -> Any:
-    """Load what needs asyncio or a ledger when it is first asked for."""
+    """Load what needs asyncio or a ledger, and what not every program has, when it is first asked for."""
     if name == "ChannelMachine":
         from stateward.machine import ChannelMachine  # noqa: PLC0415
 
@@ -165,5 +223,9 @@ def __getattr__(name: str) -> Any:
         import stateward.work  # noqa: PLC0415
 
         return getattr(stateward.work, name)
+    if name in _OF_SAGAS:
+        import stateward.sagas  # noqa: PLC0415
+
+        return getattr(stateward.sagas, name)
     message = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(message)

@@ -18,26 +18,37 @@ from stateward import (
     Elapsed,
     Event,
     EventMarker,
+    Fact,
     Final,
+    Gather,
     Lifecycle,
     Machine,
     Meta,
     MutexMachine,
     Parallel,
+    Patience,
     Raise,
     Refusal,
+    Saga,
     Snapshot,
+    Stage,
     State,
     States,
     Step,
+    Undo,
+    UndoAgain,
     after,
     always,
     chart_of,
     done,
+    missing_facts,
     nested,
     on,
+    reply,
     start,
     step,
+    stop_on,
+    undo_on,
 )
 
 C = TypeVar("C", bound=ContextMarker)
@@ -200,6 +211,59 @@ class OrderApproval(Approvable[Order]):
     rejected = Final()
     reject = on(Pay, Approvable.drafted.to(rejected, when=covers))
 
+
+class Returned(Event):
+    pass
+
+
+class Withdraw(Event):
+    why: str
+
+
+def ask(order: Order, event: Event) -> Actions[Order]:
+    yield Charge(amount=order.total)
+    return order
+
+
+def may_withdraw(order: Order, event: Withdraw) -> bool:
+    return bool(event.why)
+
+
+class Trade(Saga[Order]):
+    drafted = State(initial=True)
+    shipping = State(sla=timedelta(hours=1))
+
+    payment = Stage(
+        ask,
+        done=reply(Pay, do=record),
+        timeout=patience,
+        undo=Undo(ask, done=Returned, timeout=timedelta(days=1), not_undone=State(entry=note)),
+    )
+    parcel = Stage((ask, note_any), done=(Ship, reply(Loose, do=keep)), pivot=True, awaiting=shipping)
+
+    completed = Final(entry=note)
+    begin = on(Event, drafted.to(payment.awaiting))
+    withdraw = undo_on(Withdraw, when=may_withdraw, do=note)
+
+
+class Parts(Gather[Order]):
+    class gathering(Parallel):
+        pass
+
+    payment = Fact(Pay, do=record, ask=ask)
+    parcel = Fact(Ship, missing=State(sla=timedelta(hours=1)))
+    time = Patience(patience, overdue=State(name="late", entry=(ask, note)))
+    complete = State()
+    ended = Final()
+
+    withdraw = stop_on(Withdraw, when=may_withdraw, do=note)
+    end = on(Ship, (complete | time.overdue).to(ended), gathering.to(ended))
+
+
+trade: Machine[Order] = Machine(Trade, Order(total=1))
+undone: str = chart_of(Trade).path_of(Trade.undone) + chart_of(Trade).path_of(Trade.payment.undoing)
+stuck: bool = trade.is_in(Trade.payment.not_undone) and trade.can(UndoAgain(stage="payment", reason="it is time"))
+parts: tuple[str, ...] = missing_facts(Parts, Machine(Parts, Order(total=1)).state)
 
 approval: Machine[Order] = Machine(OrderApproval, Order(total=1))
 wide: Machine[Order] = Machine(Wide, Order(total=1))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from stateward import (
@@ -14,16 +15,23 @@ from stateward import (
     Done,
     Effect,
     Event,
+    Fact,
     Final,
+    Gather,
     Lifecycle,
     Machine,
     Meta,
+    Patience,
     Raise,
+    Saga,
+    Stage,
     State,
     after,
     chart_of,
     done,
+    missing_facts,
     on,
+    reply,
     start,
     step,
 )
@@ -310,6 +318,41 @@ def entry_that_returns_nothing() -> None:
         go = on(Pay, a.to(end))
 
 
+def asks_charge(order: Order, event: Event) -> Actions[Order]:
+    yield Charge(amount=order.total)
+    return order
+
+
+def reply_with_an_action_for_another_event() -> None:
+    class Wrong(Saga[Order]):
+        payment = Stage(asks_charge, done=reply(Ship, do=record))  # tell: mypy basedpyright building
+
+
+def stage_that_asks_by_an_action_of_one_event() -> None:
+    class Wrong(Saga[Order]):
+        payment = Stage(record, done=Pay)  # tell: mypy basedpyright building
+
+
+def undo_that_is_an_action() -> None:
+    class Wrong(Saga[Order]):
+        payment = Stage(asks_charge, done=Pay, undo=asks_charge)  # tell: mypy basedpyright building
+
+
+def fact_with_an_action_for_another_event() -> None:
+    class Wrong(Gather[Order]):
+        payment = Fact(Ship, do=record)  # tell: mypy basedpyright building
+        patience = Patience(timedelta(days=1))
+
+
+class FineSaga(Saga[Order]):
+    payment = Stage(asks_charge, done=Pay)
+
+
+Stage(asks_charge)  # tell: mypy basedpyright
+Patience()  # tell: mypy basedpyright
+chart_of(FineSaga).path_of(FineSaga.payment.waiting)  # tell: mypy basedpyright
+
+
 def foreign_state() -> None:
     class Wrong(Lifecycle[Order]):
         a = State(initial=True)
@@ -347,3 +390,4 @@ def too_many_parameters() -> None:
 
 def done_reads(order: Order, event: Done) -> Order:
     return order.replace(total=event.stat)  # tell: mypy basedpyright
+missing_facts(Fine, "missing")  # tell: mypy basedpyright

@@ -35,13 +35,14 @@ class ArcMark:
     origin: str
 
 
-_DECLARING = frozenset({f"{__package__}.body", f"{__package__}.declaration"})
+__declares__ = True
+"""The mark of a module that writes declarations down: a line of its own is nobody's place."""
 
 
 def origin() -> str:
     """The file and line of the declaration that is being written down, `file:line`."""
     frame: FrameType | None = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
-    while frame is not None and frame.f_globals.get("__name__") in _DECLARING:
+    while frame is not None and frame.f_globals.get("__declares__"):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
 

@@ -52,6 +52,8 @@ __all__ = [
     "on",
 ]
 
+__declares__ = True
+
 C = TypeVar("C", bound=ContextMarker)
 E = TypeVar("E", bound=EventMarker)
 E_contra = TypeVar("E_contra", bound=EventMarker, contravariant=True)
@@ -487,10 +489,9 @@ class _LifecycleType(type):
     def __new__(
         mcs, class_name: str, bases: tuple[type, ...], body: dict[str, Any], *, name: str | None = None
     ) -> _LifecycleType:
-        made = super().__new__(mcs, class_name, bases, dict(body))
-        made.__kind__ = _kind(class_name, name)
-        made.__chart__ = None
-        return made
+        # In the body, so that __init_subclass__ of a base finds the kind.
+        known = {"__kind__": _kind(class_name, name), "__chart__": None}
+        return super().__new__(mcs, class_name, bases, {**body, **known})
 
     def __init__(
         cls,
