@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from threading import Event, Lock, Thread, current_thread, main_thread
+from types import FrameType
 from typing import Any, TypeVar
 
 from stateward.chart import Lifecycle
@@ -270,12 +271,16 @@ def due_times(batch: Sequence[DeadLetter], before: int, rate: float | None, now:
 
 
 @contextmanager
-def stopping_signals(stop: Callable[[], None]) -> Iterator[None]:
+def stopping_signals(stop: Callable[[], None]) -> Generator[None]:
     """SIGTERM and SIGINT stop what runs, for as long as the block runs; the main thread alone can see to it."""
     if current_thread() is not main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: stop()) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

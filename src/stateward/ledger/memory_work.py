@@ -181,7 +181,9 @@ class MemoryWork:
         return sorted(found.values())
 
     def _end_effects(self, operation: EndEffects) -> Page:
-        written = {row.id for rows in self._records.values() for row in rows} if self._needs_any(operation) else set()
+        written: set[str] = set()
+        if any(end.needs is not None for end in operation.ends):
+            written = {row.id for rows in self._records.values() for row in rows}
         for end in operation.ends:
             key = EffectKey(*end[:5])
             row = self._outbox.get(key)
@@ -195,10 +197,6 @@ class MemoryWork:
                     end.attempts, end.error, end.died_at, row.traceparent,
                 )  # fmt: skip
         return []
-
-    @staticmethod
-    def _needs_any(operation: EndEffects) -> bool:
-        return any(end.needs is not None for end in operation.ends)
 
     def _postpone_effects(self, operation: PostponeEffects) -> Page:
         for each in operation.effects:

@@ -186,7 +186,7 @@ def _fold(
             fold = folds[pair.kind, pair.entity] = Fold(row, charts, now)
         if receipt is not None:
             fold.receipts.setdefault(receipt.key, receipt)
-        if pair.timer in running:
+        if pair.timer is not None and pair.timer in running:
             fold.running.add(pair.timer)
         fold.take(pair)
     return list(folds.values())

@@ -38,6 +38,9 @@ Replies: TypeAlias = EventMarker | Sequence[EventMarker] | None
 Rule: TypeAlias = Literal["retry", "give_up"] | timedelta
 """What follows an error: another attempt, none, or one after this time that counts as none."""
 
+OnDead: TypeAlias = Callable[[Any, str], EventMarker]
+"""Makes the event by which a lifecycle is told that an effect was given up, of the effect and the error."""
+
 
 class Snooze(Exception):
     """Raised by a handler: not now, again after this time; it counts as no attempt."""
@@ -121,7 +124,7 @@ class Handling(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     timeout: timedelta
     concurrency: int | None
     is_ordered: bool
-    on_dead: Callable[[Any, str], EventMarker] | None
+    on_dead: OnDead | None
     is_async: bool
 
     @property
@@ -231,26 +234,29 @@ def _check_parameters(name: str, function: Callable[..., Any]) -> None:
         raise DefinitionError(problem) from None
 
 
-def _on_dead(name: str, given: Any) -> Callable[[Any, str], EventMarker] | None:
+def _on_dead(name: str, given: Any) -> OnDead | None:
     if given is None:
         return None
     if isinstance(given, EventMarker):
-        return lambda *_: given
+        return _always(given)
     if isinstance(given, type) and issubclass(given, EventMarker):
         kind: Any = given
         try:
-            event = kind()
+            return _always(kind())
         except TypeError as error:
             problem = f"on_dead of {name}: {kind.__name__} can't be made without fields ({error}); give a function"
             raise DefinitionError(problem) from None
-        return lambda *_: event
     if not callable(given):
-        problem = (
-            f"on_dead of {name} is {given!r}; it is an event, its class, or a function of the effect and the error"
-        )
+        problem = f"on_dead of {name} is {given!r}; it is an event, its class, or a function of effect and error"
         raise DefinitionError(problem)
-    function: Callable[[Any, str], EventMarker] = given
-    return function
+    return cast("OnDead", given)
+
+
+def _always(event: EventMarker) -> OnDead:
+    def make(_effect: Any, _why: str) -> EventMarker:
+        return event
+
+    return make
 
 
 def _place(function: Callable[..., Any]) -> str:
