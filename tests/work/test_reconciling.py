@@ -18,7 +18,7 @@ from stateward.ledger.results import Record
 from stateward.work import WorkerSettings
 from stateward.work.leases import Lease
 from stateward.work.reconciling import Reconciler
-from tests.ledger.conftest import MakeLedger
+from tests.conftest import MakeLedger
 
 
 class Charged(Event):

@@ -19,7 +19,7 @@ from stateward.ledger.after_commit import FetchTimers
 from stateward.ledger.contract import CommitMoves, Trip
 from stateward.work import WorkerSettings
 from stateward.work.timers import FIRE_MAX
-from tests.ledger.conftest import MakeLedger
+from tests.conftest import MakeLedger
 
 
 class Touch(Event):

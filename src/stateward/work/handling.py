@@ -239,17 +239,18 @@ def _on_dead(name: str, given: Any) -> OnDead | None:
         return None
     if isinstance(given, EventMarker):
         return _always(given)
-    if isinstance(given, type) and issubclass(given, EventMarker):
-        kind: Any = given
-        try:
-            return _always(kind())
-        except TypeError as error:
-            problem = f"on_dead of {name}: {kind.__name__} can't be made without fields ({error}); give a function"
-            raise DefinitionError(problem) from None
     if not callable(given):
         problem = f"on_dead of {name} is {given!r}; it is an event, its class, or a function of effect and error"
         raise DefinitionError(problem)
-    return cast("OnDead", given)
+    make = cast("Any", given)
+    if not (isinstance(make, type) and issubclass(make, EventMarker)):
+        return cast("OnDead", make)
+    kind: Any = make
+    try:
+        return _always(kind())
+    except TypeError as error:
+        problem = f"on_dead of {name}: {kind.__name__} can't be made without fields ({error}); give a function"
+        raise DefinitionError(problem) from None
 
 
 def _always(event: EventMarker) -> OnDead:
