@@ -10,6 +10,7 @@ from stateward.chart import Chart, ContextMarker, EffectMarker, EventMarker, Lif
 from stateward.engine.core import EngineCore
 from stateward.errors import DefinitionError
 from stateward.ledger import Applied, Entity
+from stateward.ledger.codec import check_text
 from stateward.ledger.pairs import Pair
 from stateward.work.ground import Ground, Run
 from stateward.work.handling import Call, Handlers, Retry, is_async
@@ -114,7 +115,8 @@ class Registering:
 
         def register(function: Callable[[Entity[C]], Any]) -> Callable[[Entity[C]], Any]:
             what = Reconciliation(
-                name=name or f"{kind}.{path}", kind=kind, state=path, older_than=older_than, every=every, rate=rate,
+                name=check_text("the name of a reconciliation", name or f"{kind}.{path}"), kind=kind, state=path,
+                older_than=older_than, every=every, rate=rate,
                 concurrency=concurrency, asking=function, is_async=is_async(function),
             )  # fmt: skip
             if what.name in self._reconciliations:

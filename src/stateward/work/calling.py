@@ -44,14 +44,30 @@ class Caller:
         self.abandoned = 0
         """Functions that were not back at their deadline, and are not back yet."""
 
-    def call(self, work: Work, *, is_async: bool, timeout_s: float, done: Callable[[Returned], None]) -> None:
-        """Call it; `done` is told in the loop what it gave back, or that it timed out."""
+    def call(
+        self,
+        work: Work,
+        *,
+        is_async: bool,
+        timeout_s: float,
+        done: Callable[[Returned], None],
+        freed: Callable[[], None],
+    ) -> None:
+        """Call it, in the loop.
+
+        Args:
+            work: what is called.
+            is_async: whether it gives a coroutine.
+            timeout_s: after how long it has timed out.
+            done: told what it gave back, or that it timed out.
+            freed: told when it is really over, which of a function that has timed out is later.
+        """
         if is_async:
-            task = asyncio.create_task(_await(work, timeout_s, done))
+            task = asyncio.create_task(_await(work, timeout_s, done, freed))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            _Attempt(self, timeout_s, done).start(work)
+            _Attempt(self, timeout_s, done, freed).start(work)
 
     def submit(self, work: Work, done: Callable[[Returned], None]) -> None:
         """Have a thread do it."""
@@ -100,7 +116,10 @@ class Caller:
 class _Attempt:
     """A function in a thread, and its deadline: what comes first is told."""
 
-    def __init__(self, caller: Caller, timeout_s: float, done: Callable[[Returned], None]) -> None:
+    def __init__(
+        self, caller: Caller, timeout_s: float, done: Callable[[Returned], None], freed: Callable[[], None]
+    ) -> None:
+        self._freed = freed
         self._caller = caller
         self._timeout_s = timeout_s
         self._done = done
@@ -119,10 +138,11 @@ class _Attempt:
     def _finish(self, returned: Returned) -> None:
         if self._is_told:
             self._caller.abandoned -= 1
-            return
-        assert self._timer is not None
-        self._timer.cancel()
-        self._done(returned)
+        else:
+            assert self._timer is not None
+            self._timer.cancel()
+            self._done(returned)
+        self._freed()
 
 
 class InlineCaller:
@@ -134,10 +154,18 @@ class InlineCaller:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def call(self, work: Work, *, is_async: bool, timeout_s: float, done: Callable[[Returned], None]) -> None:
+    def call(
+        self,
+        work: Work,
+        *,
+        is_async: bool,
+        timeout_s: float,
+        done: Callable[[Returned], None],
+        freed: Callable[[], None],
+    ) -> None:
         """As `Caller.call`; a function that is late is not left."""
         if is_async:
-            task = asyncio.create_task(_await(work, timeout_s, done))
+            task = asyncio.create_task(_await(work, timeout_s, done, freed))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
@@ -146,6 +174,7 @@ class InlineCaller:
         except Exception as error:
             returned = (None, error)
         done(returned)
+        freed()
 
     def close(self) -> None:
         """Leave what still runs."""
@@ -158,7 +187,10 @@ def _timed_out(timeout_s: float) -> TimedOut:
 
 
 async def _await(
-    work: Callable[[], Coroutine[Any, Any, Any]], timeout_s: float, done: Callable[[Returned], None]
+    work: Callable[[], Coroutine[Any, Any, Any]],
+    timeout_s: float,
+    done: Callable[[Returned], None],
+    freed: Callable[[], None],
 ) -> None:
     scope = asyncio.timeout(timeout_s)
     try:
@@ -174,3 +206,4 @@ async def _await(
     except Exception as error:
         returned = (None, error)
     done(returned)
+    freed()

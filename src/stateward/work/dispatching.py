@@ -32,13 +32,13 @@ from stateward.work.ground import Ground
 from stateward.work.handling import Call, GiveUp, Handlers, Handling, Snooze, answers_of
 from stateward.work.leases import Lease
 
-__all__ = ["IN_HAND_MAX", "DispatchStatistics", "Dispatcher"]
+__all__ = ["PAGE_MAX", "DispatchStatistics", "Dispatcher"]
 
-IN_HAND_MAX = 1_000
-"""Effects that are read ahead of those that are handled."""
-ROOM_MIN = 250
-"""More is read when there is room for so many."""
 PAGE_MAX = 500
+"""Effects that are read at once."""
+WAITING_MIN = 32
+WAITING_TIMES = 4
+"""No more of a type is read while so many times what can be handled at once waits in hand."""
 SETTLE_MAX = 500
 ERROR_CHARACTERS_MAX = 2_000
 """What is kept of an error."""
@@ -110,7 +110,10 @@ class Dispatcher:
         self._busy: Counter[int] = Counter()
         """How many effects of each part are in hand."""
         self._waiting: dict[str, deque[_Taken]] = {}
-        self._running: Counter[str] = Counter()
+        self.running = 0
+        """Attempts that go on."""
+        self._slots: Counter[str] = Counter()
+        """How many calls of each type go on, of attempts that have timed out, too."""
         self._after: EffectKey | None = None
         self._outcomes: list[_Outcome] = []
         self.has_outcomes = asyncio.Event()
@@ -122,20 +125,13 @@ class Dispatcher:
         """Whether anything of a part is in hand."""
         return self._busy[part] > 0
 
-    @property
-    def running(self) -> int:
-        """Attempts that go on."""
-        return self._running.total()
-
     # Reading.
 
     async def fetch(self) -> int:
         """Read what is due, as far as there is room, and begin with it; how many effects were taken in hand."""
-        room = IN_HAND_MAX - len(self.in_hand)
-        types = [each for each in self._handlers if len(self._waiting.get(each.name, ())) < IN_HAND_MAX // 4]
-        if room < ROOM_MIN or not types or not self._lease.parts or self._is_stopping:
+        types = self._types_with_room()
+        if not types or not self._lease.parts or self._is_stopping:
             return 0
-        limit = min(room, PAGE_MAX)
         operation = FetchEffects(
             parts=tuple(self._lease.parts),
             kinds=self._ground.kinds,
@@ -143,12 +139,12 @@ class Dispatcher:
             unordered=tuple(each.name for each in self._handlers if not each.is_ordered),
             now=self._ground.now(),
             after=self._after,
-            limit=limit,
+            limit=PAGE_MAX,
         )
         self._settled_meanwhile.clear()
         rows: list[OutboxRow] = await self._ground.run(_fetch(operation))
         # Where the page ends, the next one begins; behind the last one it begins anew.
-        self._after = EffectKey(*rows[-1][:5]) if len(rows) == limit else None
+        self._after = EffectKey(*rows[-1][:5]) if len(rows) == PAGE_MAX else None
         known = self.in_hand.keys() | self._settled_meanwhile
         new = [row for row in rows if EffectKey(*row[:5]) not in known and row.part in self._lease.parts]
         for row in new:
@@ -162,10 +158,18 @@ class Dispatcher:
         """Whether there is more behind what was read last."""
         return self._after is not None
 
+    def _types_with_room(self) -> list[Handling]:
+        """Those of which more is to be read: a slow type keeps no other from it."""
+        return [each for each in self._handlers if len(self._waiting.get(each.name, ())) < self._waiting_max(each)]
+
+    def _waiting_max(self, handling: Handling) -> int:
+        at_once = min(handling.concurrency or self._concurrency, self._concurrency)
+        return max(WAITING_MIN, WAITING_TIMES * at_once)
+
     async def wait_for_room(self) -> None:
-        """Wait until there is room to read more, if there is little."""
+        """Wait until there is a type of which more is to be read."""
         await asyncio.sleep(0)
-        while IN_HAND_MAX - len(self.in_hand) < ROOM_MIN and not self._is_stopping:
+        while not self._is_stopping and len(self._handlers) and not self._types_with_room():
             self.has_settled.clear()
             await self.has_settled.wait()
 
@@ -239,9 +243,9 @@ class Dispatcher:
         if not self._is_stopping:
             for name, waiting in list(self._waiting.items()):
                 handling = self._handlers.get(name)
-                if not waiting or handling is None or self.running >= self._concurrency:
+                if not waiting or handling is None or self._slots.total() >= self._concurrency:
                     continue
-                if handling.concurrency is not None and self._running[name] >= handling.concurrency:
+                if handling.concurrency is not None and self._slots[name] >= handling.concurrency:
                     continue
                 self._attempt(waiting.popleft())
                 has_begun = True
@@ -266,22 +270,27 @@ class Dispatcher:
             asked_at=from_micros(minted_at(row.record)),
             traceparent=row.traceparent,
         )
-        self._running[row.effect] += 1
+        self.running += 1
+        self._slots[row.effect] += 1
         self._caller.call(
             partial(handling.function, effect, call),
             is_async=handling.is_async,
             timeout_s=handling.timeout.total_seconds(),
             done=partial(self._returned, taken, effect),
+            freed=partial(self._freed, row.effect),
         )
 
     def _returned(self, taken: _Taken, effect: Any, returned: Returned) -> None:
-        self._running[taken.row.effect] -= 1
+        self.running -= 1
         value, error = returned
         try:
             outcome = self._outcome_of(taken, effect, error) if error is not None else self._answered(taken, value)
         except Exception as problem:  # what it answered can't be taken back to the entity
             outcome = self._outcome_of(taken, effect, problem)
         self._finish(taken, outcome)
+
+    def _freed(self, name: str) -> None:
+        self._slots[name] -= 1
         self.pump()
 
     def _answered(self, taken: _Taken, value: object) -> _Outcome:

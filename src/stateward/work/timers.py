@@ -7,6 +7,7 @@ since a timer is named by the revision that set it. A fire that is refused spend
 from __future__ import annotations
 
 import logging
+from hashlib import blake2b
 
 import msgspec
 
@@ -24,6 +25,8 @@ __all__ = ["FIRE_MAX", "TimerStatistics", "fire_due"]
 
 FIRE_MAX = 500
 """Timers of one batch, however many are due."""
+NAME_BYTES_MAX = 400
+"""A timer whose name is longer, that of a deeply nested state say, has a hash of it in its key and as its actor."""
 FAILED_DELAY_US = 60_000_000
 """How much later a timer is tried again whose transition raised."""
 
@@ -67,8 +70,11 @@ async def fire_due(ground: Ground, lease: Lease, statistics: TimerStatistics) ->
 
 
 def _fire(ground: Ground, row: TimerRow) -> Pair:
+    name = (
+        row.name if len(row.name.encode()) <= NAME_BYTES_MAX else blake2b(row.name.encode(), digest_size=16).hexdigest()
+    )
     pair = ground.accept(
-        row.kind, row.entity, Elapsed(row.name), actor=Actor("timer", row.name), key=f"timer:{row.record}:{row.name}",
+        row.kind, row.entity, Elapsed(row.name), actor=Actor("timer", name), key=f"timer:{row.record}:{name}",
         source="timer", cause=row.record,
     )  # fmt: skip
     pair.timer = TimerKey(row.kind, row.entity, row.name, row.revision)

@@ -141,6 +141,11 @@ class Worker:
         self._shift: _Shift | None = None
         self._leases_lost = 0
 
+    @property
+    def _threads_max(self) -> int:
+        """One for whatever may be called at the same time, so that none waits for a thread while its time runs."""
+        return self.settings.concurrency + sum(each.concurrency for each in self.reconciliations)
+
     def wake(self) -> None:
         """Look at once for what is due; from any thread."""
         self.effects.set()
@@ -191,7 +196,7 @@ class Worker:
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
-            shift = self._shift = _Shift(self, Caller(self.settings.concurrency))
+            shift = self._shift = _Shift(self, Caller(self._threads_max))
             try:
                 await shift.work(self._stopping, lambda: self._grace_s)
             except LeaseLost as error:

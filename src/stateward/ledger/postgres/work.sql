@@ -1,5 +1,5 @@
 -- name: add_worker
-INSERT INTO worker VALUES (%s, %s, %s, stateward_time(%s));
+INSERT INTO worker VALUES (%s, %s, %s, stateward_time(%s)) ON CONFLICT DO NOTHING;
 
 -- name: raise_beat
 UPDATE worker SET beat = beat + 1 WHERE id = %s RETURNING beat;
@@ -77,7 +77,9 @@ WITH wanted AS (
 )
 INSERT INTO dead_letter
 SELECT kind, entity, revision, n, part, effect, payload, record, attempts, error, stateward_time(died_at), traceparent
-FROM ended WHERE error IS NOT NULL;
+FROM ended WHERE error IS NOT NULL
+ON CONFLICT (kind, entity, revision, n)
+    DO UPDATE SET attempts = excluded.attempts, error = excluded.error, died_at = excluded.died_at;
 
 -- name: postpone_effects
 UPDATE outbox o SET attempts = w.attempts, next_attempt = stateward_time(w.next_attempt), last_error = w.last_error

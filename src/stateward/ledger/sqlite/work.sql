@@ -1,5 +1,5 @@
 -- name: add_worker
-INSERT INTO worker VALUES (?, ?, ?, ?);
+INSERT INTO worker VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
 
 -- name: raise_beat
 UPDATE worker SET beat = beat + 1 WHERE id = ?1 RETURNING beat;
@@ -65,7 +65,8 @@ INSERT INTO dead_letter
 SELECT kind, entity, revision, n, part, effect, payload, record, ?6, ?7, ?8, traceparent
 FROM outbox
 WHERE part = ?1 AND kind = ?2 AND entity = ?3 AND revision = ?4 AND n = ?5
-    AND (?9 IS NULL OR EXISTS (SELECT 1 FROM record WHERE id = ?9));
+    AND (?9 IS NULL OR EXISTS (SELECT 1 FROM record WHERE id = ?9))
+ON CONFLICT DO UPDATE SET attempts = excluded.attempts, error = excluded.error, died_at = excluded.died_at;
 
 -- name: end_effect
 DELETE FROM outbox
