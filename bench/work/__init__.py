@@ -14,7 +14,7 @@ from bench.work.peers import open_peers
 
 __all__ = ["measure"]
 
-_JOBS = 2000
+_JOBS = 1000
 _ROUNDS = 5
 _PACED = 400
 _PER_SECOND = 50.0
