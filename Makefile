@@ -50,11 +50,11 @@ test: .venv/.ready ## Run every check: lint, format, types, import direction, te
 PG_BIN ?= /usr/lib/postgresql/15/bin
 
 .PHONY: test-more
-test-more: .venv/.ready ## Run the ledger's tests on the system's PostgreSQL; PG_BIN=folder names its binaries
+test-more: .venv/.ready ## Test ledger and work on the system's PostgreSQL; PG_BIN=folder names its binaries
 	@test -x $(PG_BIN)/initdb -a -x $(PG_BIN)/postgres || { \
 		echo "there is no PostgreSQL in $(PG_BIN): install it (Debian: apt install postgresql-15)," \
 			"or name another's binaries: make test-more PG_BIN=..." >&2; exit 1; }
-	$(BIN)/pytest -n $(WORKERS) --postgres-bin $(PG_BIN) tests/ledger
+	$(BIN)/pytest -n $(WORKERS) --postgres-bin $(PG_BIN) tests/ledger tests/work
 
 .PHONY: bench
 bench: .venv-bench/.ready ## Measure it beside its peers, in .venv-bench

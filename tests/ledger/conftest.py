@@ -1,92 +1,21 @@
-"""A ledger of each kind for the tests that all of them must pass; PostgreSQL is a real server of the tests' own."""
+"""What the ledger's tests have beyond the ledgers themselves: they say which PostgreSQL they are run on."""
 
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from uuid import uuid4
 
-import psycopg
 import pytest
 
-from stateward.ledger.contract import Ledger
-from stateward.ledger.memory import MemoryLedger
-from stateward.ledger.postgres import PostgresLedger
-from stateward.ledger.sqlite import SqliteLedger
-from tests.ledger.servers import Server, wheel_binaries
+from tests.conftest import MakeLedger, binaries_of
 
-MakeLedger = Callable[[], Ledger]
-"""Opens the ledger of a test; a second call gives a second one on the same rows, where a store can share them."""
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let another PostgreSQL than the tests' own be tested. It is there if tests of this folder are asked for by name;
-    where it is not known, pytest fails, so that none of them is run against the wrong server.
-    """
-    parser.addoption("--postgres-bin", type=Path, help="the folder of the binaries of the PostgreSQL to test with")
+__all__ = ["MakeLedger"]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which PostgreSQL is tested."""
-    binaries = _binaries(config)
+    binaries = binaries_of(config)
     version = subprocess.run([binaries / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     return f"postgres: {version.strip()}"
-
-
-def _binaries(config: pytest.Config) -> Path:
-    given: Path | None = config.getoption("--postgres-bin", default=None)
-    return wheel_binaries() if given is None else given
-
-
-@pytest.fixture(scope="session")
-def postgres_binaries(request: pytest.FixtureRequest) -> Path:
-    """The folder of the binaries of the PostgreSQL that is tested."""
-    return _binaries(request.config)
-
-
-@pytest.fixture(scope="session")
-def postgres_server(postgres_binaries: Path) -> Iterator[Server]:
-    """A PostgreSQL server, started for these tests on a socket in a folder of theirs."""
-    with TemporaryDirectory(prefix="stateward-", ignore_cleanup_errors=True) as folder:
-        os.chmod(folder, 0o755)
-        server = Server(Path(folder) / "data", postgres_binaries)
-        yield server
-        server.stop()
-
-
-@pytest.fixture
-def postgres_dsn(postgres_server: Server) -> Iterator[str]:
-    """A database of the test's own."""
-    name = f"t{uuid4().hex}"
-    with psycopg.connect(postgres_server.uri(), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    yield postgres_server.uri(name)
-    with psycopg.connect(postgres_server.uri(), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def make_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeLedger]:
-    """What opens the ledger, of each kind in turn."""
-    opened: list[Ledger] = []
-
-    def make() -> Ledger:
-        if request.param == "memory":
-            opened.append(opened[0] if opened else MemoryLedger())
-        elif request.param == "sqlite":
-            opened.append(SqliteLedger(tmp_path / "ledger.db", synchronous="OFF"))
-        else:
-            opened.append(PostgresLedger(request.getfixturevalue("postgres_dsn")))
-        return opened[-1]
-
-    if request.param == "postgres":
-        request.getfixturevalue("postgres_dsn")  # so that it outlives the ledgers
-    yield make
-    for ledger in opened:
-        ledger.close()
 
 
 @pytest.fixture
