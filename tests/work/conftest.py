@@ -12,8 +12,12 @@ import pytest
 
 from stateward.engine import AsyncEngine, Creating, Engine, Sending
 from stateward.errors import LedgerUnavailable
+from stateward.ledger.after_commit import FetchParts
 from stateward.ledger.contract import ConnectionLost, Trip, Trips
 from stateward.ledger.postgres import PostgresLedger
+from stateward.work import WorkerSettings
+from stateward.work.calling import Caller
+from stateward.work.worker import _Shift
 from tests.conftest import MakeLedger
 from tests.ledger.by_tasks import EngineByTasks
 from tests.ledger.servers import Server
@@ -223,3 +227,38 @@ def lose_the_reply() -> None:
 
 def be_away() -> None:
     raise LedgerUnavailable("away")
+
+
+def read(engine: Engine, operation: Any) -> Any:
+    """The page of an operation."""
+
+    def ask_for_it() -> Trips[Any]:
+        [rows] = yield Trip((operation,))
+        return list(rows)
+
+    return engine._ledger.run(ask_for_it())
+
+
+def write(engine: Engine, *operations: Any) -> Any:
+    """The pages of operations that are a transaction."""
+
+    def do_it() -> Trips[Any]:
+        pages = yield Trip(operations, begins=True, commits=True)
+        return list(pages)
+
+    return engine._ledger.run(do_it())
+
+
+def owners_of(engine: Engine) -> set[str | None]:
+    """Who works on the parts."""
+    return {row.owner for row in read(engine, FetchParts())}
+
+
+def shift_of(engine: Engine, concurrency: int = 32) -> Any:
+    """What a worker of the engine does under one lease, step by step as a test says; in a running loop."""
+
+    async def run(trips: Trips[Any]) -> Any:
+        return engine._ledger.run(trips)
+
+    worker = engine._make_worker(run, WorkerSettings(concurrency=concurrency))
+    return _Shift(worker, Caller(concurrency))

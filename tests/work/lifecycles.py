@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from stateward import Actions, Context, Effect, Event, Final, Lifecycle, State, on
+from datetime import timedelta
+
+from stateward import Actions, Context, Effect, Event, Final, Lifecycle, State, after, on
 
 __all__ = [
     "Ask",
     "Broken",
     "Closed",
+    "Egg",
+    "EggLifecycle",
     "Gone",
     "Job",
     "JobLifecycle",
@@ -119,3 +123,18 @@ class JobLifecycle(Lifecycle[Job]):
     broken = on(Broken, at_work.stay(do=breaks))
     closing = on(Closed, at_work.to(closed))
     unwelcome = on(Unwelcome, at_work.to(closed), when=never)
+
+
+class Egg(Context):
+    pass
+
+
+class EggLifecycle(Lifecycle[Egg]):
+    """Boils for a minute."""
+
+    version = 1
+
+    boiling = State(initial=True)
+    hard = Final()
+
+    ready = after(timedelta(minutes=1), boiling.to(hard))

@@ -106,6 +106,10 @@ def test_the_lifecycle_is_told(either: AnyEngine, on_dead: Any, expected: str) -
     assert [each.error for each in dead(either)] == ["no a"]
 
 
+def no_words() -> Gone:
+    return Gone()
+
+
 def raises(effect: Task, why: str) -> Gone:
     raise RuntimeError("it has no words")
 
@@ -115,7 +119,7 @@ def raises(effect: Task, why: str) -> Gone:
     [
         (raises, "no a; and its on_dead: RuntimeError: it has no words"),
         (lambda effect, why: "words", "no a; and its on_dead: "),
-        (lambda: Gone(), "no a; and its on_dead: TypeError"),
+        (no_words, "no a; and its on_dead: TypeError"),
         (Broken, "no a; and its on_dead: "),
     ],
 )
