@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
+from queue import SimpleQueue
 from threading import Event, Lock, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Any, TypeVar
@@ -57,8 +58,10 @@ class _Background:
         self.worker: Worker | None = None
         self.failure: BaseException | None = None
         self.has_begun, self.has_ended = Event(), Event()
-        self.over = Event()
-        """Set when it has ended, or is asked to by a signal."""
+        self.over: SimpleQueue[None] = SimpleQueue()
+        """Told when it has ended, or is asked to by a signal: the handler of one may interrupt who waits anywhere, and
+        an Event that is set amid its own `wait` would keep both for ever.
+        """
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread = Thread(target=self._work, name="stateward-worker", daemon=True)
 
@@ -70,7 +73,7 @@ class _Background:
         finally:
             self.has_begun.set()
             self.has_ended.set()
-            self.over.set()
+            self.over.put(None)
 
     async def _run(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
@@ -165,8 +168,8 @@ class WorkingEngine(Registering):
         background = self._background
         if background is None:
             return
-        with stopping_signals(background.over.set):
-            background.over.wait()
+        with stopping_signals(lambda: background.over.put(None)):
+            background.over.get()
         self.stop(grace)
 
     def drain(self) -> None:

@@ -46,7 +46,7 @@ __all__ = [
 
 
 class AddWorker(msgspec.Struct, frozen=True):
-    """Note a new worker. Its page is empty."""
+    """Note a new worker; once is enough. Its page is empty."""
 
     worker: WorkerRow
 

@@ -74,8 +74,8 @@ class Fold:
         """The timers that were found to run, of those that are to fire."""
         self.spent: list[TimerKey] = []
         """Timers that have fired without moving the entity."""
-        self._failed: set[str] = set()
-        """The effects whose replies can't be applied: they are not done."""
+        self._failed: dict[str, StatewardError] = {}
+        """The effects of whose replies one can't be applied, and why: they are not done, nor are replies behind it."""
         self.timers: dict[str, TimerRow] = {}
         self.cancelled: dict[str, None] = {}
         self._if_written: list[tuple[Pair, Answer | StatewardError]] = []
@@ -95,10 +95,14 @@ class Fold:
         if not self.kind:
             self.kind, self.entity = pair.kind, pair.entity
             self._part = part_of(pair.kind, pair.entity)
-        try:
-            answer: Answer | StatewardError = self._answer(pair)
-        except StatewardError as error:
-            answer = error
+        answer: Answer | StatewardError | None = None
+        if pair.source == "effect":
+            answer = self._failed.get(pair.cause or "")
+        if answer is None:
+            try:
+                answer = self._answer(pair)
+            except StatewardError as error:
+                answer = error
         ends = self._end(pair, answer)
         if self.has_moved:
             self._if_moved.append((pair, answer))
@@ -111,11 +115,11 @@ class Fold:
         """Whether an effect is done by this answer, or a timer spent: whatever the answer is, unless it is an error."""
         if isinstance(answer, StatewardError):
             if pair.cause is not None:
-                self._failed.add(pair.cause)
+                self._failed[pair.cause] = answer
             return False
         if pair.timer is not None and pair.timer in self.running:
             self._spend(pair.timer)
-        if pair.end is not None and pair.cause not in self._failed:
+        if pair.end is not None:
             self.ends.append(pair.end._replace(needs=self.records[0].id if self.has_moved else None))
         return pair.timer is not None or pair.end is not None
 

@@ -99,7 +99,7 @@ class MemoryWork:
     # Leases.
 
     def _add_worker(self, operation: AddWorker) -> Page:
-        self._workers[operation.worker.id] = operation.worker
+        self._workers.setdefault(operation.worker.id, operation.worker)
         return []
 
     def _raise_beat(self, operation: RaiseBeat) -> Page:

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeAlias
@@ -33,7 +34,8 @@ class Caller:
         """Take how many threads there may be; they are started when they are needed."""
         self._threads_max = threads_max
         self._threads = 0
-        self._idle = 0
+        self._asked = 0
+        """Functions that wait for a thread, or have one."""
         self._queue: SimpleQueue[tuple[Work, Callable[[Returned], None]] | None] = SimpleQueue()
         self._lock = Lock()
         self._returned: deque[tuple[Callable[[Returned], None], Returned]] = deque()
@@ -51,47 +53,37 @@ class Caller:
         is_async: bool,
         timeout_s: float,
         done: Callable[[Returned], None],
-        freed: Callable[[], None],
+        gone: Callable[[], None],
     ) -> None:
-        """Call it, in the loop.
+        """Call it; `done` is told in the loop what it gave back, or that it timed out.
 
-        Args:
-            work: what is called.
-            is_async: whether it gives a coroutine.
-            timeout_s: after how long it has timed out.
-            done: told what it gave back, or that it timed out.
-            freed: told when it is really over, which of a function that has timed out is later.
+        `gone` is called when it has ended: before `done`, but for a function that has timed out, which goes on.
         """
         if is_async:
-            task = asyncio.create_task(_await(work, timeout_s, done, freed))
+            task = asyncio.create_task(_await(work, timeout_s, done, gone))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
-            _Attempt(self, timeout_s, done, freed).start(work)
+            _Attempt(self, timeout_s, done, gone).start(work)
 
     def submit(self, work: Work, done: Callable[[Returned], None]) -> None:
         """Have a thread do it."""
         with self._lock:
             self._queue.put((work, done))
-            if self._queue.qsize() > self._idle and self._threads < self._threads_max:
+            self._asked += 1
+            if self._asked > self._threads and self._threads < self._threads_max:
                 self._threads += 1
                 Thread(target=self._serve, name=f"stateward-handler-{self._threads}", daemon=True).start()
 
     def _serve(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            item = self._queue.get()
-            with self._lock:
-                self._idle -= 1
-            if item is None:
-                return
+        while (item := self._queue.get()) is not None:
             work, done = item
             try:
                 returned: Returned = (work(), None)
             except BaseException as error:
                 returned = (None, error)
             with self._lock:
+                self._asked -= 1
                 self._returned.append((done, returned))
                 is_first, self._is_called = not self._is_called, True
             if is_first:  # else the loop is on its way to them
@@ -117,18 +109,21 @@ class _Attempt:
     """A function in a thread, and its deadline: what comes first is told."""
 
     def __init__(
-        self, caller: Caller, timeout_s: float, done: Callable[[Returned], None], freed: Callable[[], None]
+        self, caller: Caller, timeout_s: float, done: Callable[[Returned], None], gone: Callable[[], None]
     ) -> None:
-        self._freed = freed
         self._caller = caller
         self._timeout_s = timeout_s
         self._done = done
+        self._gone = gone
         self._timer: asyncio.TimerHandle | None = None
         self._is_told = False
 
     def start(self, work: Work) -> None:
         self._timer = asyncio.get_running_loop().call_later(self._timeout_s, self._expire)
-        self._caller.submit(work, self._finish)
+        self._caller.submit(partial(self._run, work), self._finish)
+
+    def _run(self, work: Work) -> Any:
+        return None if self._is_told else work()  # its time may be over before a thread is free
 
     def _expire(self) -> None:
         self._is_told = True
@@ -138,11 +133,12 @@ class _Attempt:
     def _finish(self, returned: Returned) -> None:
         if self._is_told:
             self._caller.abandoned -= 1
-        else:
-            assert self._timer is not None
-            self._timer.cancel()
-            self._done(returned)
-        self._freed()
+            self._gone()
+            return
+        assert self._timer is not None
+        self._timer.cancel()
+        self._gone()
+        self._done(returned)
 
 
 class InlineCaller:
@@ -161,11 +157,11 @@ class InlineCaller:
         is_async: bool,
         timeout_s: float,
         done: Callable[[Returned], None],
-        freed: Callable[[], None],
+        gone: Callable[[], None],
     ) -> None:
         """As `Caller.call`; a function that is late is not left."""
         if is_async:
-            task = asyncio.create_task(_await(work, timeout_s, done, freed))
+            task = asyncio.create_task(_await(work, timeout_s, done, gone))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             return
@@ -173,8 +169,8 @@ class InlineCaller:
             returned: Returned = (work(), None)
         except Exception as error:
             returned = (None, error)
+        gone()
         done(returned)
-        freed()
 
     def close(self) -> None:
         """Leave what still runs."""
@@ -190,7 +186,7 @@ async def _await(
     work: Callable[[], Coroutine[Any, Any, Any]],
     timeout_s: float,
     done: Callable[[Returned], None],
-    freed: Callable[[], None],
+    gone: Callable[[], None],
 ) -> None:
     scope = asyncio.timeout(timeout_s)
     try:
@@ -203,7 +199,7 @@ async def _await(
         if task is not None and task.cancelling():
             raise  # the worker leaves it
         returned = (None, error)
-    except Exception as error:
+    except BaseException as error:  # as in a thread: whatever a handler raises is its own, and the worker goes on
         returned = (None, error)
+    gone()
     done(returned)
-    freed()

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -36,15 +36,16 @@ __all__ = ["PAGE_MAX", "DispatchStatistics", "Dispatcher"]
 
 PAGE_MAX = 500
 """Effects that are read at once."""
-WAITING_MIN = 32
-WAITING_TIMES = 4
-"""No more of a type is read while so many times what can be handled at once waits in hand."""
+LINE_MIN, LINE_TIMES = 32, 16
+"""In line are so many of a type, or so many times what is handled of it at once."""
 SETTLE_MAX = 500
 ERROR_CHARACTERS_MAX = 2_000
 """What is kept of an error."""
 LEDGER_AWAY_S_MAX = 5.0
 TAKEOVER_MARGIN_US = 60_000_000
 """By how much clocks may differ that tell which effects are older than a takeover."""
+LAST_TIME = 253_402_300_799_000_000
+"""The end of the year 9999, in microseconds since 1970: what is due later could not be told."""
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +69,13 @@ class _Taken(msgspec.Struct, eq=False):
     handling: Handling
     attempt: int
     """The one that is made, from 1."""
+    is_suspect: bool = False
+    """Whether a worker that died may have had it in hand: that it is begun is noted first."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether a worker has died amid it before: it may be the one that kills them."""
+        return self.is_suspect and self.row.last_error == _amid(self.row.attempts)
 
     @property
     def key(self) -> str:
@@ -110,10 +118,17 @@ class Dispatcher:
         self._busy: Counter[int] = Counter()
         """How many effects of each part are in hand."""
         self._waiting: dict[str, deque[_Taken]] = {}
-        self.running = 0
-        """Attempts that go on."""
-        self._slots: Counter[str] = Counter()
-        """How many calls of each type go on, of attempts that have timed out, too."""
+        self._alone: deque[_Taken] = deque()
+        """Those amid which a worker has died. They are begun one at a time: a worker that one of them kills then has no
+        other of them in hand, which would run out of attempts together with it."""
+        self._is_alone_begun = False
+        self._begun: list[_Taken] = []
+        """Those that have their room, and are called as soon as it is noted that they are begun."""
+        self._running: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
+        """As `_running`, and with functions that have timed out and go on."""
+        self._postponed_once: set[EffectKey] = set()
+        """In a drain, what was attempted and is to be again: some other time."""
         self._after: EffectKey | None = None
         self._outcomes: list[_Outcome] = []
         self.has_outcomes = asyncio.Event()
@@ -125,15 +140,23 @@ class Dispatcher:
         """Whether anything of a part is in hand."""
         return self._busy[part] > 0
 
+    @property
+    def running(self) -> int:
+        """Attempts that go on."""
+        return self._running.total()
+
     # Reading.
 
     async def fetch(self) -> int:
         """Read what is due, as far as there is room, and begin with it; how many effects were taken in hand."""
-        types = self._types_with_room()
-        if not types or not self._lease.parts or self._is_stopping:
+        parts = self._lease.open_parts
+        if not parts:
+            self._after = None
+        if not parts or self._is_stopping or not self._has_room():
             return 0
+        types = self._wanted_types()
         operation = FetchEffects(
-            parts=tuple(self._lease.parts),
+            parts=tuple(parts),
             kinds=self._ground.kinds,
             effects=tuple(each.name for each in types),
             unordered=tuple(each.name for each in self._handlers if not each.is_ordered),
@@ -145,31 +168,41 @@ class Dispatcher:
         rows: list[OutboxRow] = await self._ground.run(_fetch(operation))
         # Where the page ends, the next one begins; behind the last one it begins anew.
         self._after = EffectKey(*rows[-1][:5]) if len(rows) == PAGE_MAX else None
-        known = self.in_hand.keys() | self._settled_meanwhile
-        new = [row for row in rows if EffectKey(*row[:5]) not in known and row.part in self._lease.parts]
-        for row in new:
-            self._take(row)
-        await self._begin(new)
+        if self._is_stopping:
+            return 0
+        known = self.in_hand.keys() | self._settled_meanwhile | self._postponed_once
+        now_open = self._lease.open_parts
+        # A part that was given back and taken again meanwhile has another epoch: what was read is of before.
+        new = [
+            row
+            for row in rows
+            if EffectKey(*row[:5]) not in known and row.part in parts and now_open.get(row.part) == parts[row.part]
+        ]
+        taken = self._line_up(new)
         self.pump()
-        return len(new)
+        return taken
+
+    def _wanted_types(self) -> list[Handling]:
+        """Those of which more fit into their line: one whose line is full keeps no other from being read."""
+        return [each for each in self._handlers if self._fits(each)]
+
+    def _fits(self, handling: Handling) -> bool:
+        at_once = min(handling.concurrency or self._concurrency, self._concurrency)
+        line = len(self._waiting.get(handling.name, ()))
+        return line < max(LINE_MIN, LINE_TIMES * at_once)
+
+    def _has_room(self) -> bool:
+        return bool(self._wanted_types())
 
     @property
     def is_amid_a_pass(self) -> bool:
         """Whether there is more behind what was read last."""
         return self._after is not None
 
-    def _types_with_room(self) -> list[Handling]:
-        """Those of which more is to be read: a slow type keeps no other from it."""
-        return [each for each in self._handlers if len(self._waiting.get(each.name, ())) < self._waiting_max(each)]
-
-    def _waiting_max(self, handling: Handling) -> int:
-        at_once = min(handling.concurrency or self._concurrency, self._concurrency)
-        return max(WAITING_MIN, WAITING_TIMES * at_once)
-
     async def wait_for_room(self) -> None:
-        """Wait until there is a type of which more is to be read."""
+        """Wait until there is room to read more, if there is little, in hand or in the lines of all types."""
         await asyncio.sleep(0)
-        while not self._is_stopping and len(self._handlers) and not self._types_with_room():
+        while not self._has_room() and not self._is_stopping:
             self.has_settled.clear()
             await self.has_settled.wait()
 
@@ -188,41 +221,42 @@ class Dispatcher:
             self._busy[row.part] -= 1
             self._settled_meanwhile.add(key)
 
-    async def _begin(self, rows: Sequence[OutboxRow]) -> None:
-        """Put effects in line; those that a dead worker may have had in hand, once it is noted that they are begun."""
-        suspects: list[_Taken] = []
+    def _line_up(self, rows: Sequence[OutboxRow]) -> int:
+        """Put effects in line, as many as fit; those amid which workers died until there is no attempt left are dead.
+
+        Returns:
+            How many were taken in hand.
+        """
+        count = 0
         for row in rows:
             handling = self._handlers.get(row.effect)
             assert handling is not None
-            taken = _Taken(row, handling, row.attempts + 1)
-            if not self._is_suspect(row):
-                self._waiting.setdefault(row.effect, deque()).append(taken)
-            elif taken.attempt > handling.retry.limit:
+            if not self._fits(handling):  # the next pass finds it
+                continue
+            self._take(row)
+            count += 1
+            taken = _Taken(row, handling, row.attempts + 1, self._is_suspect(row))
+            if taken.is_suspect and taken.attempt > handling.retry.limit:
                 self._finish(taken, self._dead(taken, row.attempts, row.last_error or "its worker died amid it"))
+            elif taken.is_alone:
+                self._alone.append(taken)
             else:
-                suspects.append(taken)
-        if not suspects:
-            return
-        notes = tuple(
-            Postponement(
-                EffectKey(*each.row[:5]), each.attempt, each.row.next_attempt,
-                f"attempt {each.attempt} was begun, and its worker died amid it",
-            )
-            for each in suspects
-        )  # fmt: skip
-        try:
-            await self._ground.run(_write_back(self._lease.worker, (), notes))
-        except LedgerUnavailable:
-            for each in suspects:
-                self._drop(each.row)
-            raise
-        for each in suspects:
-            self._waiting.setdefault(each.row.effect, deque()).append(each)
+                self._waiting.setdefault(row.effect, deque()).append(taken)
+        return count
 
     def _is_suspect(self, row: OutboxRow) -> bool:
         """Whether it was there when its part was taken over from a worker that had not given it back."""
         taken_at = self._lease.taken_over.get(row.part)
         return taken_at is not None and minted_at(row.record) <= taken_at + TAKEOVER_MARGIN_US
+
+    def leave(self, parts: Container[int]) -> None:
+        """Take those of parts that are to be given back out of the lines; what goes on ends as it would."""
+        for line in (*self._waiting.values(), self._alone):
+            leaving = [each for each in line if each.row.part in parts]
+            for each in leaving:
+                line.remove(each)
+                self._drop(each.row)
+        self.has_settled.set()
 
     # Calling.
 
@@ -240,23 +274,61 @@ class Dispatcher:
     def _begin_round(self) -> bool:
         """Begin one attempt of each type that has room; whether any was begun."""
         has_begun = False
-        if not self._is_stopping:
-            for name, waiting in list(self._waiting.items()):
-                handling = self._handlers.get(name)
-                if not waiting or handling is None or self._slots.total() >= self._concurrency:
-                    continue
-                if handling.concurrency is not None and self._slots[name] >= handling.concurrency:
-                    continue
-                self._attempt(waiting.popleft())
+        if self._is_stopping:
+            return has_begun
+        for waiting in list(self._waiting.values()):
+            if waiting and self._has_room_for(waiting[0].handling):
+                self._begin(waiting.popleft())
                 has_begun = True
+        if self._alone and not self._is_alone_begun and self._has_room_for(self._alone[0].handling):
+            self._is_alone_begun = True
+            self._begin(self._alone.popleft())
+            has_begun = True
         return has_begun
+
+    def _has_room_for(self, handling: Handling) -> bool:
+        """Whether another attempt fits in; functions that have timed out and go on keep their threads."""
+        if self.running >= self._concurrency or (not handling.is_async and self._held.total() >= self._concurrency):
+            return False
+        return handling.concurrency is None or self._held[handling.name] < handling.concurrency
+
+    def _begin(self, taken: _Taken) -> None:
+        """Call it, or first have it noted that it is begun: one that kills its worker is to run out of attempts."""
+        self._running[taken.row.effect] += 1
+        self._held[taken.row.effect] += 1
+        if taken.is_suspect:
+            self._begun.append(taken)
+            self.has_outcomes.set()
+        else:
+            self._attempt(taken)
+
+    async def _note_begun(self) -> int:
+        """Note which attempts are begun that may kill the worker, and begin them."""
+        begun = tuple(self._begun)
+        if not begun:
+            return 0
+        notes = tuple(
+            Postponement(EffectKey(*each.row[:5]), each.attempt, each.row.next_attempt, _amid(each.attempt))
+            for each in begun
+        )
+        await self._ground.run(_write_back(self._lease.worker, (), notes))
+        for each in begun:
+            if each in self._begun:  # else it is stopped meanwhile
+                self._begun.remove(each)
+                self._attempt(each)
+        return len(begun)
+
+    def _end_call(self, taken: _Taken) -> None:
+        self._held[taken.row.effect] -= 1
+        self.pump()
 
     def _attempt(self, taken: _Taken) -> None:
         row, handling = taken.row, taken.handling
         try:
             effect = handling.decode(row.payload)
         except GiveUp as error:
-            self._finish(taken, self._outcome_of(taken, None, error))
+            self._held[row.effect] -= 1
+            self._returned(taken, None, (None, error))
             return
         call = Call(
             key=taken.key,
@@ -270,27 +342,24 @@ class Dispatcher:
             asked_at=from_micros(minted_at(row.record)),
             traceparent=row.traceparent,
         )
-        self.running += 1
-        self._slots[row.effect] += 1
         self._caller.call(
             partial(handling.function, effect, call),
             is_async=handling.is_async,
             timeout_s=handling.timeout.total_seconds(),
             done=partial(self._returned, taken, effect),
-            freed=partial(self._freed, row.effect),
+            gone=partial(self._end_call, taken),
         )
 
     def _returned(self, taken: _Taken, effect: Any, returned: Returned) -> None:
-        self.running -= 1
+        self._running[taken.row.effect] -= 1
+        if taken.is_alone:
+            self._is_alone_begun = False
         value, error = returned
         try:
             outcome = self._outcome_of(taken, effect, error) if error is not None else self._answered(taken, value)
         except Exception as problem:  # what it answered can't be taken back to the entity
             outcome = self._outcome_of(taken, effect, problem)
         self._finish(taken, outcome)
-
-    def _freed(self, name: str) -> None:
-        self._slots[name] -= 1
         self.pump()
 
     def _answered(self, taken: _Taken, value: object) -> _Outcome:
@@ -331,7 +400,7 @@ class Dispatcher:
     def _postponed(self, taken: _Taken, attempts: int, delay: timedelta, why: str) -> _Outcome:
         if attempts < taken.attempt:
             self.statistics.snoozed += 1
-        due_at = self._ground.now() + max(delay, timedelta(0)) // timedelta(microseconds=1)
+        due_at = min(self._ground.now() + max(delay, timedelta(0)) // timedelta(microseconds=1), LAST_TIME)
         return _Outcome(taken, postponement=Postponement(EffectKey(*taken.row[:5]), attempts, due_at, why))
 
     def _dead(self, taken: _Taken, attempts: int, why: str, effect: Any = None) -> _Outcome:
@@ -357,16 +426,18 @@ class Dispatcher:
     # Writing back.
 
     async def settle(self) -> int:
-        """Write what came of attempts; how many there were.
+        """Write what came of attempts, and which are begun that may kill the worker; how many there were.
 
         Raises:
             LeaseLost: others go on with these parts; nothing of it was written.
             LedgerUnavailable: the ledger is away; it is kept to be written later.
         """
+        begun = await self._note_begun()
         outcomes = self._outcomes[:SETTLE_MAX]
         if not outcomes:
-            self.has_outcomes.clear()
-            return 0
+            if not self._begun:
+                self.has_outcomes.clear()
+            return begun
         pairs = [pair for each in outcomes for pair in each.pairs if not pair.is_settled]
         if pairs:
             await self._ground.commit(pairs, lease=self._lease.worker)
@@ -380,8 +451,10 @@ class Dispatcher:
         for each in over:
             self._count(each)
             self._drop(each.taken.row)
+            if each.postponement is not None and self._caller.is_inline:
+                self._postponed_once.add(each.postponement.key)
         self.has_settled.set()
-        return len(outcomes)
+        return len(outcomes) + begun
 
     def _is_to_be_brought_again(self, outcome: _Outcome) -> bool:
         """Whether something else is to be written of it, since the lifecycle's own code could not take a reply.
@@ -418,10 +491,15 @@ class Dispatcher:
     def stop(self) -> None:
         """Begin no attempt any more; what waits stays in the outbox."""
         self._is_stopping = True
+        for line in (*self._waiting.values(), self._alone):
+            while line:
+                self._drop(line.popleft().row)
+        while self._begun:
+            taken = self._begun.pop()
+            self._running[taken.row.effect] -= 1
+            self._held[taken.row.effect] -= 1
+            self._drop(taken.row)
         self.has_settled.set()
-        for waiting in self._waiting.values():
-            while waiting:
-                self._drop(waiting.popleft().row)
 
     async def wait_until_settled(self) -> None:
         """Wait until what goes on has ended, and `settle` has written what came of it."""
@@ -430,9 +508,16 @@ class Dispatcher:
             await self.has_settled.wait()
 
 
+def _amid(attempt: int) -> str:
+    return f"attempt {attempt} was begun, and its worker died amid it"
+
+
 def _text_of(error: BaseException) -> str:
-    text = str(error)
     name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # it is what is told about a failure, and none of its own
+        text = ""
     told = name if not text else text if isinstance(error, (GiveUp, StatewardError)) else f"{name}: {text}"
     return told[:ERROR_CHARACTERS_MAX].replace("\0", " ").encode("utf-8", "replace").decode()
 

@@ -110,8 +110,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
     def delay(self, attempt: int, chance: random.Random) -> timedelta:
         """What is waited behind an attempt that failed."""
-        # Beyond 2 ** 40 seconds, any maximum is reached.
-        longest = min(self.maximum, self.base * 2 ** min(attempt - 1, 40)) if attempt < 40 else self.maximum
+        growth = 2 ** min(attempt - 1, 80)  # beyond it, any maximum is reached
+        longest = self.base * growth if growth <= self.maximum / self.base else self.maximum
         return longest * chance.random()
 
 

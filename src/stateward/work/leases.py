@@ -12,8 +12,9 @@ nothing goes on; who has less takes what is free.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -44,18 +45,41 @@ _log = logging.getLogger(__name__)
 class Lease:
     """One worker's lease, from its beginning to its end."""
 
-    def __init__(self, ground: Ground, lease_s: float, is_busy: Callable[[int], bool]) -> None:
-        """Take what it stands on, how long it holds without a sign of life, and which parts can't be given back now."""
+    def __init__(
+        self,
+        ground: Ground,
+        lease_s: float,
+        is_busy: Callable[[int], bool],
+        leave: Callable[[Container[int]], None] = lambda _: None,
+    ) -> None:
+        """Take what it stands on.
+
+        Args:
+            ground: the ledger and the clocks.
+            lease_s: how long it holds without a sign of life.
+            is_busy: which parts can't be given back now.
+            leave: told of parts of which nothing more is to be begun, since they are to be given back.
+        """
         self._ground = ground
         self._lease_s = lease_s
         self._is_busy = is_busy
+        self._leave = leave
+        self._turn = asyncio.Lock()
+        """Held by what changes the parts, so that none is taken while all are given back."""
         self.worker = str(uuid4())
         self.parts: dict[int, int] = {}
         """The parts that this worker works on, with their epochs."""
+        self.leaving: set[int] = set()
+        """Those of them that are to be given back as soon as nothing goes on there."""
         self.taken_over: dict[int, int] = {}
         """Of the parts whose last worker did not give them back, when they were taken, in microseconds since 1970."""
         self._seen: dict[str, tuple[int, float]] = {}
         """Of each other worker the last beat, and when it was first seen."""
+
+    @property
+    def open_parts(self) -> dict[int, int]:
+        """The parts of which more may be begun, with their epochs."""
+        return {part: epoch for part, epoch in self.parts.items() if part not in self.leaving}
 
     async def begin(self) -> None:
         """Have a row, and a share of what is free."""
@@ -69,19 +93,37 @@ class Lease:
         Raises:
             LeaseLost: others took this one for dead.
         """
+        async with self._turn:
+            await self._keep()
+
+    async def _keep(self) -> None:
         trip = Trip((RaiseBeat(self.worker), FetchWorkers(), FetchParts()), begins=True, commits=True)
         beats, workers, parts = await self._ground.run(_pages(trip))
         if not beats:
             raise LeaseLost(worker=self.worker)
         alive = [each.id for each in workers if not await self._ends(each)]
         mine = {row.part: row.epoch for row in parts if row.owner == self.worker}
+        for part in mine.keys() - self.parts.keys():  # taken by a trip whose reply was lost: whose it was is not known
+            self.taken_over[part] = self._ground.now()
         self.parts = mine
         excess = len(mine) - share_of(self.worker, alive)
+        self._choose_leaving(excess)
         if excess > 0:
             await self._release([part for part in mine if not self._is_busy(part)][:excess])
         elif excess < 0:
             free = [row for row in parts if row.owner is None or row.owner not in alive]
             await self._take(free[:-excess])
+
+    def _choose_leaving(self, excess: int) -> None:
+        """Of parts on which something goes on, have so many come to rest as idle ones do not make up for.
+
+        Else a worker that has always something to do on each of its parts would never give one to another.
+        """
+        busy = [part for part in self.parts if self._is_busy(part)]
+        count = max(excess - (len(self.parts) - len(busy)), 0)
+        self.leaving = set(sorted(busy, key=lambda part: (part not in self.leaving, part))[:count])
+        if self.leaving:
+            self._leave(self.leaving)
 
     async def _ends(self, other: WorkerRow) -> bool:
         """Whether another worker is dead; then its lease is ended, unless it turns out to live."""
@@ -114,6 +156,7 @@ class Lease:
         released = tuple(parts)
         for part in released:  # before it is written: nothing of them is begun from here on
             self.parts.pop(part, None)
+            self.leaving.discard(part)
             self.taken_over.pop(part, None)
         if released:
             await self._ground.run(_one(Trip((ReleaseParts(self.worker, released),), begins=True, commits=True)))
@@ -124,9 +167,10 @@ class Lease:
 
     async def end(self) -> None:
         """Give back the parts on which nothing goes on; with all of them, the lease ends, and else it runs out."""
-        await self._release([part for part in self.parts if not self._is_busy(part)])
-        if not self.parts:
-            await self._ground.run(_one(Trip((RemoveWorker(self.worker),), begins=True, commits=True)))
+        async with self._turn:
+            await self._release([part for part in self.parts if not self._is_busy(part)])
+            if not self.parts:
+                await self._ground.run(_one(Trip((RemoveWorker(self.worker),), begins=True, commits=True)))
 
 
 def share_of(worker: str, alive: Iterable[str]) -> int:

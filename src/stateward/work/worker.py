@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from heapq import heappop, heappush
@@ -235,7 +235,7 @@ class _Shift:
         self._ground = worker.ground
         self.caller = caller
         settings = worker.settings
-        self.lease = Lease(worker.ground, settings.lease.total_seconds(), self._is_busy)
+        self.lease = Lease(worker.ground, settings.lease.total_seconds(), self._is_busy, self._leave)
         self.dispatcher = Dispatcher(
             worker.ground, self.lease, worker.handlers, caller,
             concurrency=settings.concurrency, statistics=worker.counts.effects, chance=worker.chance,
@@ -248,6 +248,9 @@ class _Shift:
 
     def _is_busy(self, part: int) -> bool:
         return self.dispatcher.is_busy(part)
+
+    def _leave(self, parts: Container[int]) -> None:
+        self.dispatcher.leave(parts)
 
     async def work(self, stopping: asyncio.Event, grace_s: Callable[[], float]) -> None:
         """Work until told to stop; then let what goes on end, and give back what can be given back.
@@ -270,6 +273,7 @@ class _Shift:
             await _first_error(until_stop, until_end)
             await self._finish(grace_s(), until_end)
         finally:
+            self.dispatcher.stop()  # handlers that come back later are not to begin others
             finished.set()
             for task in (*until_stop, *until_end):
                 task.cancel()

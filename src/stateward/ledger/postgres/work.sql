@@ -1,5 +1,5 @@
 -- name: add_worker
-INSERT INTO worker VALUES (%s, %s, %s, stateward_time(%s)) ON CONFLICT DO NOTHING;
+INSERT INTO worker VALUES (%s, %s, %s, stateward_time(%s)) ON CONFLICT (id) DO NOTHING;
 
 -- name: raise_beat
 UPDATE worker SET beat = beat + 1 WHERE id = %s RETURNING beat;

@@ -1,5 +1,5 @@
 -- name: add_worker
-INSERT INTO worker VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
+INSERT INTO worker VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING;
 
 -- name: raise_beat
 UPDATE worker SET beat = beat + 1 WHERE id = ?1 RETURNING beat;
