@@ -262,8 +262,8 @@ class _Shift:
         until_end = [asyncio.create_task(each) for each in (self._keep_lease(finished), self._settle(finished))]
         try:
             # An error ends the shift; else those that begin work end when it is time to stop.
-            await _first_error(until_stop, until_end)
-            await self._finish(grace_s(), until_end)
+            grace_left_s = await _wait_until_ended(until_stop, until_end, stopping, grace_s)
+            await self._finish(grace_left_s, until_end)
         finally:
             finished.set()
             for task in (*until_stop, *until_end):
@@ -391,17 +391,40 @@ class _Shift:
             await _is_set_within(stopping, again_s or AWAY_S_MAX)
 
 
-async def _first_error(until_stop: list[asyncio.Task[None]], until_end: list[asyncio.Task[None]]) -> None:
-    """Wait until all of the former have ended, or any of them with an error."""
+async def _wait_until_ended(
+    until_stop: list[asyncio.Task[None]],
+    until_end: list[asyncio.Task[None]],
+    stopping: asyncio.Event,
+    grace_s: Callable[[], float],
+) -> float:
+    """Wait until it is time to stop, and then for all of the former to end; how much of the grace is left for the rest.
+
+    Those that have not ended within it are cancelled: a question to the world that nobody answers keeps no worker from
+    stopping. An error of any of them ends it at once.
+    """
+    clock = asyncio.get_running_loop().time
     ending: asyncio.Future[Any] = asyncio.gather(*until_stop)
+    told = asyncio.create_task(stopping.wait())
     waiting: list[asyncio.Future[Any]] = [ending, *until_end]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        await asyncio.wait([told, *waiting], return_when=asyncio.FIRST_COMPLETED)
+        deadline = clock() + grace_s()
+        if told.done():
+            await asyncio.wait(waiting, timeout=grace_s(), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+    has_ended = ending.done()
+    if not has_ended:
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
     for task in until_end:
         if task.done():
-            ending.cancel()
-            await asyncio.gather(ending, return_exceptions=True)
             task.result()
-    await ending
+    if has_ended:
+        await ending
+    else:
+        _log.warning("reconciliations or chores did not end in time; the next to have the lease goes on with them")
+    return max(0.0, deadline - clock())
 
 
 def _only(trip: Trip) -> Trips[list[Any]]:
