@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from stateward.errors import LeaseLost, LedgerUnavailable
 from stateward.ledger.after_commit import FindUnhandled
 from stateward.ledger.contract import Trip, Trips
+from stateward.ledger.ids import PARTS
 from stateward.work.calling import Caller, InlineCaller, Returned
 from stateward.work.dispatching import Dispatcher, DispatchStatistics
 from stateward.work.ground import Ground
@@ -162,6 +163,8 @@ class Worker:
         self._stopping.set()
         if self._shift is not None:
             self._shift.dispatcher.stop()
+            running = self._shift.dispatcher.running
+            _log.info("stopping: attempts that go on, %d, have %g s to end", running, grace_s)
         self.wake()
 
     def statistics(self) -> WorkerStatistics:
@@ -188,6 +191,11 @@ class Worker:
         finally:
             if listener is not None:
                 await asyncio.to_thread(listener.close)
+        effects, timers = self.counts.effects, self.counts.timers
+        _log.info(
+            "stopped; effects: %d done, %d attempts failed, %d dead; timers: %d fired",
+            effects.done, effects.failed, effects.dead, timers.fired,
+        )  # fmt: skip
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -251,6 +259,7 @@ class _Shift:
             LeaseLost: the lease was taken away.
         """
         await _patiently(self.lease.begin, stopping)
+        self._log_parts()
         finished = asyncio.Event()
         beginning = [
             self._dispatch(stopping),
@@ -327,8 +336,13 @@ class _Shift:
         while not await _is_set_within(finished, beat_s):
             before = set(self.lease.parts)
             await _patiently(self.lease.keep, finished)
+            if set(self.lease.parts) != before:
+                self._log_parts()
             if set(self.lease.parts) - before:
                 self._worker.wake()
+
+    def _log_parts(self) -> None:
+        _log.info("worker %s works on %d of %d parts", self.lease.worker, len(self.lease.parts), PARTS)
 
     async def _settle(self, finished: asyncio.Event) -> None:
         while True:
