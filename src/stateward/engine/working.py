@@ -194,16 +194,16 @@ class WorkingEngine(Registering):
 
     # What operators see and do.
 
-    def pending(self, lifecycle: type[Lifecycle[Any]], entity: str) -> list[PendingEffect]:
-        """An entity's effects that are not done, in the order in which they will be."""
-        return self._read(lambda: list_pending(self._core.kind(lifecycle), entity))
+    def pending(self, lifecycle: type[Lifecycle[Any]] | str, entity: str) -> list[PendingEffect]:
+        """The effects of an entity, of a lifecycle or a kind, that are not done, in the order in which they will be."""
+        return self._read(lambda: list_pending(self._core.kind_of(lifecycle), entity))
 
     def timers(
-        self, lifecycle: type[Lifecycle[Any]], entity: str | None = None, *, due_before: datetime | None = None
+        self, lifecycle: type[Lifecycle[Any]] | str, entity: str | None = None, *, due_before: datetime | None = None
     ) -> Iterator[RunningTimer]:
-        """The timers of an entity, or of all of a kind, that run; the first due first; read in pages."""
+        """The timers that run, of an entity or of all of a lifecycle or a kind; the first due first; read in pages."""
         following: ListTimers | None = ListTimers(
-            kind=self._core.kind(lifecycle), entity=entity,
+            kind=self._core.kind_of(lifecycle), entity=entity,
             due_before=None if due_before is None else to_micros(due_before), limit=PAGE_SIZE,
         )  # fmt: skip
         while following is not None:
