@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -21,8 +22,7 @@ from click.testing import CliRunner, Result
 
 from stateward.cli import _COMMANDS, _group
 from stateward.engine import Engine
-from tests.ledger.conftest import postgres_binaries, postgres_dsn, postgres_server  # noqa: F401
-from tests.shop import Buy, Charge, Order, OrderLifecycle, charge
+from tests.shop import Buy, Charge, Order, OrderLifecycle, charge, make, make_async
 
 ROOT = Path(__file__).resolve().parent.parent
 WAIT_S = 30.0
@@ -282,6 +282,30 @@ def test_retry_puts_back_each_letter_once_though_they_die_again_meanwhile(
     monkeypatch.setattr(Engine, "_do", die_again)
     assert run("retry", "--all", *APP, "--apply").stdout.endswith("\n2 dead letters put back\n")
     assert len(rows("dead", *APP)) == 2
+    with make() as engine:
+        assert engine.retry(engine.dead()) == 2
+        assert len(list(engine.dead())) == 2
+
+
+def test_retry_of_tasks_puts_back_each_letter_once_too(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("working_async", "working"):
+        monkeypatch.setattr(f"stateward.engine.{name}.PAGE_SIZE", 1)
+
+    async def put_back() -> int:
+        async with make_async() as engine:
+            do = engine._do
+
+            async def die_again(made: Callable[[], Any]) -> Any:
+                count = await do(made)
+                with make() as other:
+                    other.drain()
+                return count
+
+            monkeypatch.setattr(engine, "_do", die_again)
+            return await engine.retry(engine.dead())
+
+    assert asyncio.run(put_back()) == 2
+    assert len(rows("dead", *APP)) == 2
 
 
 @pytest.mark.parametrize(
@@ -484,7 +508,7 @@ def test_a_repair_that_cannot_be_is_told(shop: Path, arguments: list[str], code:
 
 
 @pytest.mark.usefixtures("here")
-def test_dead_letters_and_pauses_on_postgres(postgres_dsn: str) -> None:  # noqa: F811
+def test_dead_letters_and_pauses_on_postgres(postgres_dsn: str) -> None:
     run("db", "upgrade", "--ledger", postgres_dsn)
     fill(postgres_dsn)
     where = ("--ledger", postgres_dsn)

@@ -232,7 +232,7 @@ class WorkingEngine(Registering):
             How many were there: one that was put back meanwhile is left out.
         """
         count = 0
-        remaining = iter(letters)
+        remaining = _each_once(letters)
         while batch := list(islice(remaining, PAGE_SIZE)):
             due = due_times(batch, count, rate, self._core.now())
             count += self._do(partial(revive, batch, due))
@@ -261,6 +261,15 @@ class WorkingEngine(Registering):
     def pauses(self) -> list[Pause]:
         """What is paused, by whom and why."""
         return self._read(list_pauses)
+
+
+def _each_once(letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
+    """Each letter once: one that dies again while others are put back comes again in a list that is read in pages."""
+    seen: set[str] = set()
+    for letter in letters:
+        if letter.key not in seen:
+            seen.add(letter.key)
+            yield letter
 
 
 def due_times(batch: Sequence[DeadLetter], before: int, rate: float | None, now: int) -> list[int | None]:

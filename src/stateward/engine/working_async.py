@@ -143,7 +143,11 @@ class AsyncWorkingEngine(Registering):
         """As `Engine.retry`."""
         count = 0
         batch: list[DeadLetter] = []
+        seen: set[str] = set()
         async for letter in _each(letters):
+            if letter.key in seen:  # it has died again meanwhile, and comes again in a list that is read in pages
+                continue
+            seen.add(letter.key)
             batch.append(letter)
             if len(batch) == PAGE_SIZE:
                 count += await self._do(partial(revive, batch, due_times(batch, count, rate, self._core.now())))
