@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -55,6 +56,11 @@ def fill(address: str) -> None:
         engine.drain()
         buy(engine, "good")
         engine.create(OrderLifecycle, "new", Order(), actor="a")
+
+
+def drain() -> None:
+    with make() as engine:
+        engine.drain()
 
 
 def buy(engine: Engine, *orders: str) -> None:
@@ -297,8 +303,7 @@ def test_retry_of_tasks_puts_back_each_letter_once_too(shop: Path, monkeypatch: 
 
             async def die_again(made: Callable[[], Any]) -> Any:
                 count = await do(made)
-                with make() as other:
-                    other.drain()
+                await asyncio.to_thread(drain)
                 return count
 
             monkeypatch.setattr(engine, "_do", die_again)
@@ -764,6 +769,25 @@ def test_every_option_of_an_operators_command_is_documented(name: str) -> None:
     assert [each for each in options if f"`{each}" not in sections()[name] + common] == []
     named = set(re.findall(r"`(--[a-z-]+)", sections()[name]))
     assert named <= set(options) | {"--apply"}
+
+
+def test_the_commands_of_the_page_run_in_their_order(here: Path) -> None:
+    text = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    Path("shop.py").write_text(program)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
+    words = [["shop.py"], *(["-m", "stateward.cli", *rest] for _, *rest in commands if rest[0] != "run")]
+    printed = ""
+    for each in words:
+        done = subprocess.run(
+            [sys.executable, *each], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert (done.returncode, done.stderr if each != ["shop.py"] else "") == (0, ""), (each, done)
+        printed += done.stdout
+    assert "1 dead letter put back, 50 a second" in printed
+    assert "repaired: it is in paid, at revision 3" in printed
 
 
 def test_every_command_is_documented() -> None:
