@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
+from queue import SimpleQueue
 from threading import Event, Lock, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Any, TypeVar
@@ -57,8 +58,7 @@ class _Background:
         self.worker: Worker | None = None
         self.failure: BaseException | None = None
         self.has_begun, self.has_ended = Event(), Event()
-        self.over = Event()
-        """Set when it has ended, or is asked to by a signal."""
+        self._watchers: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread = Thread(target=self._work, name="stateward-worker", daemon=True)
 
@@ -70,7 +70,14 @@ class _Background:
         finally:
             self.has_begun.set()
             self.has_ended.set()
-            self.over.set()
+            for watcher in list(self._watchers):
+                watcher()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have it called when this ends, or at once if it has."""
+        self._watchers.append(watcher)
+        if self.has_ended.is_set():
+            watcher()
 
     async def _run(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
@@ -161,12 +168,15 @@ class WorkingEngine(Registering):
         Raises:
             Exception: what the worker ended by, if it ended by itself.
         """
-        self.start(settings)
-        background = self._background
-        if background is None:
-            return
-        with stopping_signals(background.over.set):
-            background.over.wait()
+        # A signal's handler comes amid whatever this thread does, and an Event's lock is no place to be interrupted in.
+        over: SimpleQueue[None] = SimpleQueue()
+        with stopping_signals(lambda: over.put(None)):  # from before it starts, so that none comes amid it
+            self.start(settings)
+            background = self._background
+            if background is None:
+                return
+            background.watch(lambda: over.put(None))
+            over.get()
         self.stop(grace)
 
     def drain(self) -> None:
