@@ -18,6 +18,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
+COMMANDS = (
+    "check", "db", "dead", "demo", "diagram", "doctor", "import", "lifecycles", "pause", "pending", "repair", "resume",
+    "retry", "run", "scxml", "timers",
+)  # fmt: skip
+
 ORDERS = '''
 """Orders."""
 from datetime import timedelta
@@ -105,14 +110,13 @@ def test_help_loads_no_command(here: Path) -> None:
         "print(*sys.modules, file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    names = ("check", "db", "demo", "diagram", "doctor", "import", "lifecycles", "scxml")
-    assert all(f"\n  {name} " in done.stdout for name in names)
+    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
     loaded = set(done.stderr.split())
     assert not {name for name in loaded if name.startswith("stateward.cli.")}
     assert loaded.isdisjoint({"rich", "difflib", "sqlite3", "stateward.chart.lint", "stateward.chart.purity"})
 
 
-@pytest.mark.parametrize("name", ["check", "db", "demo", "diagram", "doctor", "import", "lifecycles", "scxml"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_has_help_of_its_own(here: Path, name: str) -> None:
     assert stateward(here, name, "--help").stdout.startswith(f"Usage: stateward {name} ")
 

@@ -21,12 +21,20 @@ _EXIT_CODES: dict[type[StatewardError], int] = {Refused: 3, UnknownEntity: 4, Co
 _COMMANDS = {
     "check": "Definition errors and lint findings of lifecycles.",
     "db": "Bring a ledger's schema up to date, or look at it.",
+    "dead": "Effects that were given up.",
     "demo": "Send an event log through a lifecycle into an embedded database, and report.",
     "diagram": "Draw a lifecycle as Mermaid or Graphviz text.",
     "doctor": "Hold a ledger against the lifecycles that are to run on it.",
     "import": "Send an event log from elsewhere through a lifecycle.",
     "lifecycles": "The catalogue of a module or package.",
+    "pause": "Let a kind or a type of effects rest; list what rests.",
+    "pending": "Effects of an entity that are not done yet.",
+    "repair": "Force an entity into a configuration.",
+    "resume": "Let go on what was paused.",
+    "retry": "Put effects back that were given up.",
+    "run": "Work for an application: effects, timers, reconciliation.",
     "scxml": "Run and test SCXML documents; write a lifecycle as one.",
+    "timers": "Timers that run.",
 }
 """Each command is `command` in the module of its name; the help is here, so that --help loads none of them."""
 _MODULES = {"import": "importing"}
@@ -43,6 +51,7 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = import_module(f"stateward.cli.{_MODULES.get(cmd_name, cmd_name)}").command
+        _mark_blocks(command)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -55,6 +64,14 @@ class _Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+def _mark_blocks(command: click.Command) -> None:
+    """Have click keep the lines below a mark in a docstring: it knows the character for it, and docstrings its name."""
+    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _mark_blocks(each)
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

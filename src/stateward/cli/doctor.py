@@ -41,9 +41,10 @@ def command(ctx: click.Context, targets: tuple[str, ...], ledger: str, outbox_ag
     """
     from msgspec.structs import asdict
 
+    from stateward.cli.targets import find_all_charts
     from stateward.ledger.checking import find_faults, open_database
 
-    charts = _find_charts(ctx, targets)
+    charts = find_all_charts(ctx, targets)
     with open_database(ledger) as database:
         facts = database.read_facts()
     faults = find_faults(facts, charts, outbox_age_s=outbox_age)
@@ -51,19 +52,6 @@ def command(ctx: click.Context, targets: tuple[str, ...], ledger: str, outbox_ag
     # For a program only the findings are data; for people the sum is part of the answer.
     click.echo(_summary(facts, charts, faults), err=output != "table")
     ctx.exit(1 if faults else 0)
-
-
-def _find_charts(ctx: click.Context, targets: tuple[str, ...]) -> list[Chart[Any]]:
-    """The charts of the targets; a module that can't be imported ends the command."""
-    from stateward.cli.targets import Found, walk_charts
-
-    results = [each for target in targets for each in walk_charts(target)]
-    failures = [each for each in results if not isinstance(each, Found)]
-    for failure in failures:
-        click.echo(f"Error: {failure}", err=True)
-    if failures:
-        ctx.exit(2)
-    return [each.chart for each in results if isinstance(each, Found)]
 
 
 def _summary(facts: Facts, charts: list[Chart[Any]], faults: list[Fault]) -> str:

@@ -10,7 +10,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +22,7 @@ import click
 from stateward.chart import Chart, Lifecycle
 from stateward.errors import DefinitionError, DefinitionWarning
 
-__all__ = ["Failure", "Found", "find_charts", "find_one_chart", "walk_charts"]
+__all__ = ["Failure", "Found", "find_all_charts", "find_charts", "find_one_chart", "import_target", "walk_charts"]
 
 _FILE_AND_LINE = re.compile(r".+:\d+")
 _CHART_ROOM = str(Path(sys.modules["stateward.chart"].__file__ or "").parent)
@@ -91,7 +91,7 @@ def find_charts(target: str) -> list[Found]:
         DefinitionError: a lifecycle on the way is declared wrongly.
     """
     module_name, _, attribute = target.partition(":")
-    module = _import(module_name)
+    module = import_target(module_name)
     if isinstance(module, Failure):
         if module.definition_error is not None:
             raise module.definition_error
@@ -105,6 +105,17 @@ def find_charts(target: str) -> list[Found]:
     return found
 
 
+def find_all_charts(ctx: click.Context, targets: Sequence[str]) -> list[Chart[Any]]:
+    """The charts of several targets; a module that can't be imported ends the command."""
+    results = [each for target in targets for each in walk_charts(target)]
+    failures = [each for each in results if not isinstance(each, Found)]
+    for failure in failures:
+        click.echo(f"Error: {failure}", err=True)
+    if failures:
+        ctx.exit(2)
+    return [each.chart for each in results if isinstance(each, Found)]
+
+
 def walk_charts(target: str) -> Iterator[Found | Failure]:
     """The charts that a target names; of a package, those of all its modules, in alphabetical order.
 
@@ -114,7 +125,7 @@ def walk_charts(target: str) -> Iterator[Found | Failure]:
         click.UsageError: there is no such module, or it holds nothing of that name.
     """
     module_name, _, attribute = target.partition(":")
-    top = _import(module_name)
+    top = import_target(module_name)
     if isinstance(top, Failure):
         missing = top.error.name if isinstance(top.error, ModuleNotFoundError) else None
         if missing and f"{module_name}.".startswith(f"{missing}."):
@@ -139,13 +150,18 @@ def _submodules(package: ModuleType) -> Iterator[ModuleType | Failure]:
     for info in [] if paths is None else sorted(pkgutil.iter_modules(paths), key=lambda each: each.name):
         if info.name == "__main__":
             continue
-        module = _import(f"{package.__name__}.{info.name}")
+        module = import_target(f"{package.__name__}.{info.name}")
         yield module
         if isinstance(module, ModuleType):
             yield from _submodules(module)
 
 
-def _import(name: str) -> ModuleType | Failure:
+def import_target(name: str) -> ModuleType | Failure:
+    """A module by its name, or why there is none.
+
+    Raises:
+        click.UsageError: it is no name of a module.
+    """
     if name.endswith(".py") or "/" in name or not name:
         message = f"{name or 'nothing'} is no module's name: write orders.lifecycles, not orders/lifecycles.py"
         raise click.UsageError(message)

@@ -123,6 +123,10 @@ class EngineCore:
             raise DefinitionError(problem, lifecycle=kind)
         return kind
 
+    def kind_of(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str) -> str:
+        """The kind of a lifecycle that this engine serves; given as such, it may be any: to look needs no code."""
+        return lifecycle if isinstance(lifecycle, str) else self.kind(lifecycle)
+
     def creation(
         self,
         lifecycle: type[Lifecycle[Any]],

@@ -41,6 +41,11 @@ class Registering:
         self._reconciliations: dict[str, Reconciliation] = {}
         self._worker: Worker | None = None
 
+    @property
+    def charts(self) -> tuple[Chart[Any], ...]:
+        """The charts that this engine serves, by kind and version."""
+        return tuple(self._core.charts[key] for key in sorted(self._core.charts))
+
     def handles(
         self,
         effect: type[EffectMarker],

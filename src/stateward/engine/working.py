@@ -58,10 +58,7 @@ class _Background:
         self.worker: Worker | None = None
         self.failure: BaseException | None = None
         self.has_begun, self.has_ended = Event(), Event()
-        self.over: SimpleQueue[None] = SimpleQueue()
-        """Told when it has ended, or is asked to by a signal: the handler of one may interrupt who waits anywhere, and
-        an Event that is set amid its own `wait` would keep both for ever.
-        """
+        self._watchers: list[Callable[[], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread = Thread(target=self._work, name="stateward-worker", daemon=True)
 
@@ -73,7 +70,14 @@ class _Background:
         finally:
             self.has_begun.set()
             self.has_ended.set()
-            self.over.put(None)
+            for watcher in list(self._watchers):
+                watcher()
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have it called when this ends, or at once if it has."""
+        self._watchers.append(watcher)
+        if self.has_ended.is_set():
+            watcher()
 
     async def _run(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
@@ -164,12 +168,15 @@ class WorkingEngine(Registering):
         Raises:
             Exception: what the worker ended by, if it ended by itself.
         """
-        self.start(settings)
-        background = self._background
-        if background is None:
-            return
-        with stopping_signals(lambda: background.over.put(None)):
-            background.over.get()
+        # A signal's handler comes amid whatever this thread does, and an Event's lock is no place to be interrupted in.
+        over: SimpleQueue[None] = SimpleQueue()
+        with stopping_signals(lambda: over.put(None)):  # from before it starts, so that none comes amid it
+            self.start(settings)
+            background = self._background
+            if background is None:
+                return
+            background.watch(lambda: over.put(None))
+            over.get()
         self.stop(grace)
 
     def drain(self) -> None:
@@ -197,16 +204,16 @@ class WorkingEngine(Registering):
 
     # What operators see and do.
 
-    def pending(self, lifecycle: type[Lifecycle[Any]], entity: str) -> list[PendingEffect]:
-        """An entity's effects that are not done, in the order in which they will be."""
-        return self._read(lambda: list_pending(self._core.kind(lifecycle), entity))
+    def pending(self, lifecycle: type[Lifecycle[Any]] | str, entity: str) -> list[PendingEffect]:
+        """The effects of an entity, of a lifecycle or a kind, that are not done, in the order in which they will be."""
+        return self._read(lambda: list_pending(self._core.kind_of(lifecycle), entity))
 
     def timers(
-        self, lifecycle: type[Lifecycle[Any]], entity: str | None = None, *, due_before: datetime | None = None
+        self, lifecycle: type[Lifecycle[Any]] | str, entity: str | None = None, *, due_before: datetime | None = None
     ) -> Iterator[RunningTimer]:
-        """The timers of an entity, or of all of a kind, that run; the first due first; read in pages."""
+        """The timers that run, of an entity or of all of a lifecycle or a kind; the first due first; read in pages."""
         following: ListTimers | None = ListTimers(
-            kind=self._core.kind(lifecycle), entity=entity,
+            kind=self._core.kind_of(lifecycle), entity=entity,
             due_before=None if due_before is None else to_micros(due_before), limit=PAGE_SIZE,
         )  # fmt: skip
         while following is not None:
@@ -235,7 +242,7 @@ class WorkingEngine(Registering):
             How many were there: one that was put back meanwhile is left out.
         """
         count = 0
-        remaining = iter(letters)
+        remaining = _each_once(letters)
         while batch := list(islice(remaining, PAGE_SIZE)):
             due = due_times(batch, count, rate, self._core.now())
             count += self._do(partial(revive, batch, due))
@@ -264,6 +271,15 @@ class WorkingEngine(Registering):
     def pauses(self) -> list[Pause]:
         """What is paused, by whom and why."""
         return self._read(list_pauses)
+
+
+def _each_once(letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
+    """Each letter once: one that dies again while others are put back comes again in a list that is read in pages."""
+    seen: set[str] = set()
+    for letter in letters:
+        if letter.key not in seen:
+            seen.add(letter.key)
+            yield letter
 
 
 def due_times(batch: Sequence[DeadLetter], before: int, rate: float | None, now: int) -> list[int | None]:

@@ -79,23 +79,29 @@ class AsyncWorkingEngine(Registering):
         await working
 
     async def run(self, settings: WorkerSettings | None = None, *, grace: timedelta = GRACE) -> None:
-        """As `Engine.run`: until `stop` is called by another task, or a signal comes."""
+        """As `Engine.run`: until `stop` is called by another task, or a signal comes.
+
+        While it stops, signals do again what they did before.
+        """
         await self.start(settings)
         working = self._working
         assert working is not None
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-        numbers: list[signal.Signals] = []
+        before: dict[signal.Signals, Any] = {}
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(NotImplementedError, RuntimeError, ValueError):  # of threads and systems without
+                handler = signal.getsignal(number)
                 loop.add_signal_handler(number, stopping.set)
-                numbers.append(number)
+                before[number] = handler
         until_stop = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait([until_stop, working], return_when=asyncio.FIRST_COMPLETED)
         finally:
             until_stop.cancel()
-            for number in numbers:
+            for number, handler in before.items():
                 loop.remove_signal_handler(number)
+                if handler is not None:
+                    signal.signal(number, handler)
         await self.stop(grace)
 
     async def drain(self) -> None:
@@ -104,16 +110,16 @@ class AsyncWorkingEngine(Registering):
 
     # What operators see and do.
 
-    async def pending(self, lifecycle: type[Lifecycle[Any]], entity: str) -> list[PendingEffect]:
+    async def pending(self, lifecycle: type[Lifecycle[Any]] | str, entity: str) -> list[PendingEffect]:
         """As `Engine.pending`."""
-        return await self._read(lambda: list_pending(self._core.kind(lifecycle), entity))
+        return await self._read(lambda: list_pending(self._core.kind_of(lifecycle), entity))
 
     async def timers(
-        self, lifecycle: type[Lifecycle[Any]], entity: str | None = None, *, due_before: datetime | None = None
+        self, lifecycle: type[Lifecycle[Any]] | str, entity: str | None = None, *, due_before: datetime | None = None
     ) -> AsyncIterator[RunningTimer]:
         """As `Engine.timers`."""
         following: ListTimers | None = ListTimers(
-            kind=self._core.kind(lifecycle), entity=entity,
+            kind=self._core.kind_of(lifecycle), entity=entity,
             due_before=None if due_before is None else to_micros(due_before), limit=PAGE_SIZE,
         )  # fmt: skip
         while following is not None:
@@ -137,7 +143,11 @@ class AsyncWorkingEngine(Registering):
         """As `Engine.retry`."""
         count = 0
         batch: list[DeadLetter] = []
+        seen: set[str] = set()
         async for letter in _each(letters):
+            if letter.key in seen:  # it has died again meanwhile, and comes again in a list that is read in pages
+                continue
+            seen.add(letter.key)
             batch.append(letter)
             if len(batch) == PAGE_SIZE:
                 count += await self._do(partial(revive, batch, due_times(batch, count, rate, self._core.now())))

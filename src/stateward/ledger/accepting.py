@@ -10,6 +10,7 @@ from stateward.chart import Chart, ContextMarker, EventMarker
 from stateward.errors import Unkeepable
 from stateward.ledger.codec import check_text, digest_of_event, encode, encode_context, json_text, to_micros
 from stateward.ledger.pairs import Pair
+from stateward.ledger.repairing import REPAIRED
 from stateward.ledger.results import Actor, Source
 
 __all__ = ["accept_creation", "accept_event", "accept_repair"]
@@ -107,7 +108,7 @@ def accept_repair(
         record=record,
         kind=kind,
         entity=check_text("the id", entity),
-        name="Repaired",
+        name=REPAIRED,
         payload=json_text({"state": state}),
         actor=_actor(actor),
         occurred_at=now,

@@ -6,17 +6,16 @@ What an event changes is seen by the next one for the same entity; the rows of a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from stateward.chart import Chart, Handler, Meta, TimerTrigger
+from stateward.chart import Chart, Meta
 from stateward.chart.values import wire_name
 from stateward.errors import (
-    ActionFailed,
     Conflict,
     LedgerCorrupt,
     Refusal,
@@ -31,6 +30,7 @@ from stateward.ledger.contract import (
 )
 from stateward.ledger.ids import part_of
 from stateward.ledger.pairs import Answer, Charts, Pair
+from stateward.ledger.repairing import force
 from stateward.ledger.results import Applied, RecordOutcome
 from stateward.ledger.rows import (
     CensusMove,
@@ -213,22 +213,16 @@ class Fold:
     def _repair(self, pair: Pair, snapshot: Snapshot[Any]) -> Answer | StatewardError:
         """Force a configuration: what is entered by it counts from now on, timers included, and no handler runs."""
         assert pair.state is not None
-        chart = self._known_chart(pair)
-        position = position_of(chart, pair.state, snapshot.position.history)
-        left, entered = snapshot.position.active - position.active, position.active - snapshot.position.active
-        delays = [
-            (timer, _delay_of(pair, snapshot, delay) if isinstance(delay, Handler) else delay)
-            for timer, delay in _timers_of(chart, entered)
-        ]
-        for path in left:
+        forced = force(self._known_chart(pair), snapshot, pair.state)
+        for path in forced.left:
             self._entered.pop(path, None)
-        self._entered.update(dict.fromkeys(sorted(entered), self._now))
-        for timer, _ in _timers_of(chart, left):
-            self.timers.pop(timer, None)
-            self.cancelled[timer] = None
-        for timer, delay in delays:
-            self._set_timer(pair, timer, delay)
-        self._move(pair, Snapshot(position, snapshot.context), state_from=snapshot.state)
+        self._entered.update(dict.fromkeys(forced.entered, self._now))
+        for name in forced.timers_cancelled:
+            self.timers.pop(name, None)
+            self.cancelled[name] = None
+        for timer in forced.timers_set:
+            self._set_timer(pair, timer.name, timer.delay)
+        self._move(pair, forced.snapshot, state_from=snapshot.state)
         return self._applied(pair, None)
 
     def _apply(self, pair: Pair, step: Step[Any], *, state_from: str | None) -> Answer:
@@ -390,38 +384,6 @@ def _position(chart: Chart[Any], state: str, history: str) -> Position:
 def _history_text(snapshot: Snapshot[Any]) -> str:
     history = snapshot.position.history
     return json_text(history) if history else "{}"
-
-
-def _timers_of(chart: Chart[Any], paths: Collection[str]) -> list[tuple[str, timedelta | Handler]]:
-    """The timers that live as long as these states."""
-    return [
-        (each.trigger.timer, each.trigger.delay)
-        for each in chart.transitions
-        if isinstance(each.trigger, TimerTrigger) and chart.states[each.source].path in paths
-    ]
-
-
-def _delay_of(pair: Pair, snapshot: Snapshot[Any], delay: Handler) -> timedelta:
-    """A timer's delay, worked out of the context.
-
-    Raises:
-        ActionFailed: it can't be, or it is not positive.
-    """
-    try:
-        found = delay.call(snapshot.context)
-    except Exception as error:
-        problem = f"raised {error!r}"
-        raise _delay_failed(pair, snapshot, delay, problem) from error
-    if not isinstance(found, timedelta) or found <= timedelta(0):
-        problem = f"returned {found!r}; a delay is a positive timedelta"
-        raise _delay_failed(pair, snapshot, delay, problem)
-    return found
-
-
-def _delay_failed(pair: Pair, snapshot: Snapshot[Any], delay: Handler, problem: str) -> ActionFailed:
-    return ActionFailed(
-        lifecycle=pair.kind, state=snapshot.state, event=pair.name, function=delay.name, problem=problem
-    )
 
 
 def _due_by(chart: Chart[Any], entered: Mapping[str, int]) -> int | None:

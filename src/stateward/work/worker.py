@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from stateward.errors import LeaseLost, LedgerUnavailable
 from stateward.ledger.after_commit import FindUnhandled
 from stateward.ledger.contract import Trip, Trips
+from stateward.ledger.ids import PARTS
 from stateward.work.calling import Caller, InlineCaller, Returned
 from stateward.work.dispatching import Dispatcher, DispatchStatistics
 from stateward.work.ground import Ground
@@ -167,6 +168,8 @@ class Worker:
         self._stopping.set()
         if self._shift is not None:
             self._shift.dispatcher.stop()
+            running = self._shift.dispatcher.running
+            _log.info("stopping: attempts that go on, %d, have %g s to end", running, grace_s)
         self.wake()
 
     def statistics(self) -> WorkerStatistics:
@@ -193,6 +196,11 @@ class Worker:
         finally:
             if listener is not None:
                 await asyncio.to_thread(listener.close)
+        effects, timers = self.counts.effects, self.counts.timers
+        _log.info(
+            "stopped; effects: %d done, %d attempts failed, %d dead; timers: %d fired",
+            effects.done, effects.failed, effects.dead, timers.fired,
+        )  # fmt: skip
 
     async def _work(self) -> None:
         while not self._stopping.is_set():
@@ -259,6 +267,7 @@ class _Shift:
             LeaseLost: the lease was taken away.
         """
         await _patiently(self.lease.begin, stopping)
+        self._log_parts()
         finished = asyncio.Event()
         beginning = [
             self._dispatch(stopping),
@@ -270,8 +279,8 @@ class _Shift:
         until_end = [asyncio.create_task(each) for each in (self._keep_lease(finished), self._settle(finished))]
         try:
             # An error ends the shift; else those that begin work end when it is time to stop.
-            await _first_error(until_stop, until_end)
-            await self._finish(grace_s(), until_end)
+            grace_left_s = await _wait_until_ended(until_stop, until_end, stopping, grace_s)
+            await self._finish(grace_left_s, until_end)
         finally:
             self.dispatcher.stop()  # handlers that come back later are not to begin others
             finished.set()
@@ -336,8 +345,13 @@ class _Shift:
         while not await _is_set_within(finished, beat_s):
             before = set(self.lease.parts)
             await _patiently(self.lease.keep, finished)
+            if set(self.lease.parts) != before:
+                self._log_parts()
             if set(self.lease.parts) - before:
                 self._worker.wake()
+
+    def _log_parts(self) -> None:
+        _log.info("worker %s works on %d of %d parts", self.lease.worker, len(self.lease.parts), PARTS)
 
     async def _settle(self, finished: asyncio.Event) -> None:
         while True:
@@ -400,17 +414,40 @@ class _Shift:
             await _is_set_within(stopping, again_s or AWAY_S_MAX)
 
 
-async def _first_error(until_stop: list[asyncio.Task[None]], until_end: list[asyncio.Task[None]]) -> None:
-    """Wait until all of the former have ended, or any of them with an error."""
+async def _wait_until_ended(
+    until_stop: list[asyncio.Task[None]],
+    until_end: list[asyncio.Task[None]],
+    stopping: asyncio.Event,
+    grace_s: Callable[[], float],
+) -> float:
+    """Wait until it is time to stop, and then for all of the former to end; how much of the grace is left for the rest.
+
+    Those that have not ended within it are cancelled: a question to the world that nobody answers keeps no worker from
+    stopping. An error of any of them ends it at once.
+    """
+    clock = asyncio.get_running_loop().time
     ending: asyncio.Future[Any] = asyncio.gather(*until_stop)
+    told = asyncio.create_task(stopping.wait())
     waiting: list[asyncio.Future[Any]] = [ending, *until_end]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        await asyncio.wait([told, *waiting], return_when=asyncio.FIRST_COMPLETED)
+        deadline = clock() + grace_s()
+        if told.done():
+            await asyncio.wait(waiting, timeout=grace_s(), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+    has_ended = ending.done()
+    if not has_ended:
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
     for task in until_end:
         if task.done():
-            ending.cancel()
-            await asyncio.gather(ending, return_exceptions=True)
             task.result()
-    await ending
+    if has_ended:
+        await ending
+    else:
+        _log.warning("reconciliations or chores did not end in time; the next to have the lease goes on with them")
+    return max(0.0, deadline - clock())
 
 
 def _only(trip: Trip) -> Trips[list[Any]]:
