@@ -11,7 +11,8 @@ import random
 import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -24,6 +25,7 @@ import psycopg
 import pytest
 
 from stateward.engine import AsyncEngine, Engine, Sending
+from stateward.engine.tail import Tail
 from stateward.errors import CursorInvalid, LedgerUnavailable
 from stateward.ledger import Record
 from stateward.ledger.contract import Ledger, Trip
@@ -66,6 +68,20 @@ def tick(engine: Any, n: int, entity: str = "c1") -> None:
 
 def names(followed: Sequence[Followed]) -> list[tuple[str, int, str]]:
     return [(record.entity, record.revision, record.event) for record, _ in followed]
+
+
+@contextmanager
+def following(tail: Tail) -> Generator[list[Followed]]:
+    """What a thread reads of it, until the block ends."""
+    found: list[Followed] = []
+    reader = Thread(target=lambda: found.extend(tail))
+    reader.start()
+    try:
+        yield found
+    finally:
+        tail.stop()
+        reader.join(WAIT_S)
+        assert not reader.is_alive(), "one that is stopped ends"
 
 
 def has_found(found: Sequence[Followed], count: int) -> bool:
@@ -162,16 +178,11 @@ def test_a_follower_waits_for_what_comes_and_is_stopped(engine: Engine) -> None:
     engine.create(CountLifecycle, "c1", Count(), actor="a:1")
     tail = engine.tail(follow=True)
     assert names([next(tail)]) == [("c1", 1, "Started")]
-    found: list[Followed] = []
-    reader = Thread(target=lambda: found.extend(tail))
-    reader.start()
-    for n in range(3):
-        tick(engine, n)
-        wait_until(partial(has_found, found, n + 1))
+    with following(tail) as found:
+        for n in range(3):
+            tick(engine, n)
+            wait_until(partial(has_found, found, n + 1))
     tail.stop()
-    tail.stop()
-    reader.join(WAIT_S)
-    assert not reader.is_alive()
     assert [record.payload["n"] for record, _ in found] == [0, 1, 2]
     assert list(tail) == []
 
@@ -292,21 +303,17 @@ def test_a_naive_cursor_loses_what_commits_late_and_ours_does_not(
 
 
 def test_a_follower_that_is_held_up_gives_all_as_soon_as_it_may(postgres: Engine, postgres_dsn: str) -> None:
-    found: list[str] = []
     tail = postgres.tail(follow=True)
-    reader = Thread(target=lambda: found.extend(record.entity for record, _ in tail))
     with psycopg.connect(postgres_dsn) as late:
         postgres.joining(late).create(CountLifecycle, "late", Count(), actor="a:1")
         postgres.create(CountLifecycle, "c2", Count(), actor="a:1")
-        reader.start()
-        wait_until(lambda: tail.is_held and tail._following._gap and tail._following._gap.writers)
-        assert found == ["c1"]
-        postgres.create(CountLifecycle, "c3", Count(), actor="a:1")
-        late.commit()
-    wait_until(lambda: len(found) == 4)
-    assert found == ["c1", "late", "c2", "c3"]
-    tail.stop()
-    reader.join(WAIT_S)
+        with following(tail) as found:
+            wait_until(lambda: tail.is_held and tail._following._gap and tail._following._gap.writers)
+            assert [record.entity for record, _ in found] == ["c1"]
+            postgres.create(CountLifecycle, "c3", Count(), actor="a:1")
+            late.commit()
+            wait_until(lambda: len(found) == 4)
+    assert [record.entity for record, _ in found] == ["c1", "late", "c2", "c3"]
 
 
 def test_what_was_rolled_back_holds_nobody_up(postgres: Engine, postgres_dsn: str) -> None:
@@ -454,15 +461,15 @@ def test_positions_never_come_again_on_sqlite_when_all_records_were_archived(tmp
     path = tmp_path / "ledger.db"
     with open_engine(SqliteLedger(path, synchronous="OFF")) as engine:
         engine.create(CountLifecycle, "c1", Count(), actor="a:1")
-        tail = engine.tail(follow=True)
-        next(tail)
-        connection = sqlite3.connect(path)
-        with connection:
-            connection.execute("DROP TRIGGER record_is_not_deleted")
-            connection.execute("DELETE FROM record")
-        connection.close()
-        engine.create(CountLifecycle, "c2", Count(), actor="a:1")
-        assert next(tail).record.entity == "c2"
+        with following(engine.tail(follow=True)) as found:
+            wait_until(lambda: len(found) == 1)
+            connection = sqlite3.connect(path)
+            with connection:
+                connection.execute("DROP TRIGGER record_is_not_deleted")
+                connection.execute("DELETE FROM record")
+            connection.close()
+            engine.create(CountLifecycle, "c2", Count(), actor="a:1")
+            wait_until(lambda: len(found) == 2)
 
 
 def test_a_ledger_of_before_positions_is_given_them_in_the_order_of_recording(tmp_path: Path) -> None:
@@ -542,22 +549,18 @@ def test_a_reader_beside_writers_sees_every_record_once(make_ledger: MakeLedger,
         writers = [
             Thread(target=write, args=(engine, f"w{n}", 40, random.Random(seed * 10 + n), connect)) for n in range(4)
         ]
-        found: list[Followed] = []
-        tail = engine.tail(follow=True)
-        follower = Thread(target=lambda: found.extend(tail))
         resumed: list[Followed] = []
         is_over = Event()
         resumer = Thread(target=read_by_pieces, args=(engine, resumed, random.Random(seed), is_over))
-        for each in (follower, resumer, *writers):
-            each.start()
-        for each in writers:
-            each.join(WAIT_S)
-        total = len(everything(engine))
-        wait_until(lambda: len(found) == total, "for the follower to catch up")
-        is_over.set()
-        resumer.join(WAIT_S)
-        tail.stop()
-        follower.join(WAIT_S)
+        with following(engine.tail(follow=True)) as found:
+            for each in (resumer, *writers):
+                each.start()
+            for each in writers:
+                each.join(WAIT_S)
+            is_over.set()
+            resumer.join(WAIT_S)
+            total = len(everything(engine))
+            wait_until(lambda: len(found) == total, "for the follower to catch up")
         check_all_once(found, engine)
         check_all_once(resumed, engine)
         assert resumed == found, "there is one order"
@@ -580,22 +583,15 @@ def test_readers_and_writers_in_two_processes(store: str, tmp_path: Path, reques
         elsewhere = EngineElsewhere(address, lambda: datetime.now(UTC))
         try:
             engine.create(CountLifecycle, "c1", Count(), actor="a:1")
-            found: list[Followed] = []
-            tail = engine.tail(follow=True)
-            follower = Thread(target=lambda: found.extend(tail))
-            follower.start()
-            for n in range(30):
-                sendings = [
-                    Sending(lifecycle=CountLifecycle, entity="c1", event=Tick(n=m), actor="a:2") for m in range(5)
-                ]
-                elsewhere.begin("send_many", sendings)
-                tick(engine, n)
-                elsewhere.finish()
-            total = len(everything(engine))
-            assert total == 181
-            wait_until(lambda: len(found) == total)
-            tail.stop()
-            follower.join(WAIT_S)
+            with following(engine.tail(follow=True)) as found:
+                for n in range(30):
+                    sendings = [
+                        Sending(lifecycle=CountLifecycle, entity="c1", event=Tick(n=m), actor="a:2") for m in range(5)
+                    ]
+                    elsewhere.begin("send_many", sendings)
+                    tick(engine, n)
+                    elsewhere.finish()
+                wait_until(lambda: len(found) == 181)
             check_all_once(found, engine)
         finally:
             elsewhere.close()
