@@ -26,6 +26,7 @@ _COMMANDS = {
     "doctor": "Hold a ledger against the lifecycles that are to run on it.",
     "import": "Send an event log from elsewhere through a lifecycle.",
     "lifecycles": "The catalogue of a module or package.",
+    "tail": "Print records as they come.",
     "scxml": "Run and test SCXML documents; write a lifecycle as one.",
 }
 """Each command is `command` in the module of its name; the help is here, so that --help loads none of them."""
