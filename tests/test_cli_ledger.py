@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +19,13 @@ from stateward import Chart
 from stateward.cli import _group
 from stateward.engine import Engine
 from stateward.ledger.checking import Facts, SchemaVersions, find_faults
+from stateward.ledger.checking.facts import Bloat, Holder
+from stateward.ledger.sql import read_migrations
 from tests.ledger.lifecycles import Parcel, ParcelLifecycle, Pay, Ship
 
+MIGRATIONS = read_migrations("stateward.ledger.sqlite")
+KNOWN = MIGRATIONS[-1].number
+"""The schema of this version."""
 TARGET = "tests.ledger.lifecycles:ParcelLifecycle"
 MAPS = [
     word
@@ -68,33 +75,37 @@ def change(path: Path, *statements: str) -> None:
 
 
 def test_a_fresh_database_is_ready_after_one_upgrade(path: Path) -> None:
-    assert run("db", "upgrade", "--ledger", path).stdout == "applied 0001_ledger\napplied 0002_work\n"
-    assert run("db", "upgrade", "--ledger", f"sqlite:///{path}").stdout == "nothing to apply: the schema is at 2\n"
+    assert run("db", "upgrade", "--ledger", path).stdout.splitlines() == [
+        f"applied {each.number:04}_{each.name}" for each in MIGRATIONS
+    ]
+    assert (
+        run("db", "upgrade", "--ledger", f"sqlite:///{path}").stdout == f"nothing to apply: the schema is at {KNOWN}\n"
+    )
     assert run("db", "current", "--ledger", "sqlite:///parcels.db").stdout.split() == [
         "found",
         "known",
         "-----",
         "-----",
-        "2",
-        "2",
+        f"{KNOWN}",
+        f"{KNOWN}",
     ]
-    assert json.loads(run("db", "current", "--ledger", path, "-o", "json").stdout) == [{"found": 2, "known": 2}]
-    assert run("db", "check", "--ledger", path).stdout == "the ledger's schema is current, at 2\n"
+    assert json.loads(run("db", "current", "--ledger", path, "-o", "json").stdout) == [{"found": KNOWN, "known": KNOWN}]
+    assert run("db", "check", "--ledger", path).stdout == f"the ledger's schema is current, at {KNOWN}\n"
 
 
 def test_the_ledger_may_be_named_by_the_environment(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STATEWARD_LEDGER", str(path))
     run("db", "upgrade")
-    assert "current, at 2" in run("db", "check").stdout
+    assert f"current, at {KNOWN}" in run("db", "check").stdout
     assert "no findings" in run("doctor", TARGET).stdout
 
 
-@pytest.mark.parametrize(("version", "hint"), [(0, "run `stateward db upgrade`"), (7, "upgrade stateward")])
+@pytest.mark.parametrize(("version", "hint"), [(0, "run `stateward db upgrade`"), (99, "upgrade stateward")])
 def test_a_schema_that_is_another_is_told(path: Path, version: int, hint: str) -> None:
     change(path, f"PRAGMA user_version = {version}")
     done = run("db", "check", "--ledger", path, code=1)
     assert done.stdout == ""
-    assert f"is at {version}, and this version of stateward knows 2: {hint}" in done.stderr
+    assert f"is at {version}, and this version of stateward knows {KNOWN}: {hint}" in done.stderr
     [finding] = json.loads(run("doctor", "--ledger", path, TARGET, "-o", "json", code=1).stdout)
     assert (finding["check"], finding["todo"], finding["where"]) == ("schema", hint, str(path))
 
@@ -141,7 +152,7 @@ def findings(path: Path, *arguments: str) -> list[tuple[str, str, str]]:
 def test_a_ledger_that_is_well_has_no_findings(path: Path) -> None:
     fill(path)
     done = run("doctor", "--ledger", path, TARGET)
-    expected = "no findings; schema 2, 3 entities, 2 effects in the outbox; 1 version of lifecycles given\n"
+    expected = f"no findings; schema {KNOWN}, 3 entities, 2 effects in the outbox; 1 version of lifecycles given\n"
     assert done.stdout == f"{path}: {expected}"
     assert done.stderr == ""
     done = run("doctor", "--ledger", path, TARGET, "-o", "jsonl")
@@ -248,6 +259,149 @@ def test_facts_of_a_database_on_a_server_are_judged_too() -> None:
         ("partition", "there is no partition record_2026_02", "orders on db1"),
         ("partition", "3 records that no month's partition took", "record_default, orders on db1"),
     ]
+
+
+def test_nobody_working_while_something_waits_is_found(path: Path) -> None:
+    fill(path)
+    change(path, "UPDATE timer SET due_at = 0 WHERE entity = 'p1'")
+    [(check, what, where)] = findings(path)
+    assert (check, where) == ("worker", str(path))
+    assert what.startswith("nobody works, while 2 effects and 1 due timer wait, the oldest for ")
+    change(path, "DELETE FROM timer", "UPDATE outbox SET record = zeroblob(16) WHERE n = 0")
+    assert [check for check, _, _ in findings(path)] == ["outbox", "worker"]
+    change(path, "INSERT INTO worker VALUES ('w1', 1, 'here', 0)")
+    assert [check for check, _, _ in findings(path)] == ["outbox"], "slow workers are another matter"
+
+
+def test_dead_letters_are_counted_by_effect(path: Path) -> None:
+    fill(path)
+    letter = "INSERT INTO dead_letter VALUES ('Parcel', 'p0', 2, {}, 0, '{}', '{{}}', zeroblob(16), 3, 'no', {}, NULL)"
+    long_ago, now = 1_000_000, time.time_ns() // 1000
+    change(path, letter.format(0, "Notify", now), letter.format(1, "Notify", now), letter.format(2, "Bill", long_ago))
+    bill, notify = findings(path)
+    assert (bill[0], bill[2]) == ("dead", "Parcel, Bill")
+    assert bill[1].startswith("1 dead letter, the first of ")
+    assert bill[1].endswith(" ago")
+    assert notify[1].startswith("2 dead letters, the first of 0:00:0")
+
+
+def test_pauses_that_may_be_forgotten_are_found(path: Path) -> None:
+    fill(path)
+    day, now = 86_400_000_000, time.time_ns() // 1000
+    pause = "INSERT INTO pause VALUES ('effect', '{}', 'bank is away', {}, 'operator:7', {}, {})"
+    change(
+        path, pause.format("Old", now - 2 * day, "NULL", "NULL"), pause.format("New", now - day // 2, "NULL", "NULL"),
+        pause.format("Over", now - 2 * day, now, "'operator:8'"),
+    )  # fmt: skip
+    assert findings(path) == [("pause", "paused by operator:7 for 2 days, 0:00:00: bank is away", "effect Old")]
+
+
+def test_what_holds_others_up_on_a_server_is_judged_too() -> None:
+    facts = Facts(
+        place="orders on db1", schema=SchemaVersions(1, 1), read_at=0.0,
+        holders=[
+            Holder("transaction", "pid 7, psql, idle in transaction", "7", "orders", 301.0, 5, False),
+            Holder("transaction", "pid 8, psql, idle in transaction", "8", "orders", 301.0, 0, False),
+            Holder("transaction", "pid 9, psql, active", "9", "orders", 299.0, 5, True),
+            Holder("prepared transaction", "x1, of ann", "x1", "orders", 9000.0, 5, True),
+            Holder("replication slot", "old, which nobody uses", "old", "orders", 0.0, 1_000_001, False),
+            Holder("standby", "pid 10, north", "10", "orders", 0.0, 1_000_000, False),
+        ],
+        bloat=[Bloat("outbox", 10, 10_001), Bloat("entity", 5_001, 10_001), Bloat("timer", 0, 10_000)],
+        next_position=7, last_position=7,
+    )  # fmt: skip
+    told = find_faults(facts, [], outbox_age_s=1)
+    keeps = "keeps dead rows from being removed"
+    assert [(each.check, each.what, each.where) for each in told] == [
+        (
+            "snapshot", f"a transaction that has lasted for 0:05:01 {keeps}",
+            "pid 7, psql, idle in transaction, database orders",
+        ),
+        (
+            "snapshot",
+            f"a prepared transaction that has lasted for 2:30:00 holds up readers behind a cursor and {keeps}",
+            "x1, of ann, database orders",
+        ),
+        (
+            "snapshot", f"a replication slot that has lasted for 1,000,001 transactions {keeps}",
+            "old, which nobody uses, database orders",
+        ),
+        (
+            "vacuum", "10,001 dead rows beside 10 live ones: vacuum can't keep up, or is kept from it",
+            "outbox, orders on db1",
+        ),
+        (
+            "position", "the next record may be given position 7, and there is one at 7",
+            "record_position, orders on db1",
+        ),
+    ]  # fmt: skip
+    assert "pg_terminate_backend(7)" in told[0].todo
+    assert "ROLLBACK PREPARED 'x1'" in told[1].todo
+
+
+# tail
+
+
+def test_the_last_records_are_printed_a_line_each(path: Path) -> None:
+    fill(path)
+    with Engine(path, lifecycles=[ParcelLifecycle]) as engine:
+        engine.attempt(ParcelLifecycle, "p1", Ship(), actor="bob:1")
+        engine.create(ParcelLifecycle, "p\n9\x1b[0m", Parcel(), actor="a")
+        cursors = [each.cursor for each in engine.tail()]
+    done = run("tail", "--ledger", path)
+    lines = [line.split("  ", 1)[1] for line in done.stdout.splitlines()]
+    assert lines == [
+        "Parcel p0 1  Started  ordered  a", "Parcel p1 1  Started  ordered  a", "Parcel p2 1  Started  ordered  a",
+        "Parcel p0 2  Pay  ordered -> paid  a", "Parcel p1 1  Ship  ordered: rejected_invalid (illegal)  bob:1",
+        "Parcel p 9 [0m 1  Started  ordered  a",
+    ]  # fmt: skip
+    assert done.stderr == f"cursor: {cursors[-1]}\n"
+    assert run("tail", "--ledger", path, "-n", "2").stdout == "".join(done.stdout.splitlines(keepends=True)[-2:])
+    assert run("tail", "--ledger", path, "--kind", "Nobody").output == ""
+    first = run("tail", "--ledger", path, "--all", "-n", "1")
+    assert (first.stdout, first.stderr) == (done.stdout.splitlines(keepends=True)[0], f"cursor: {cursors[0]}\n")
+    rest = run("tail", "--ledger", path, "--after", cursors[3], "--kind", "Parcel")
+    assert rest.stdout == "".join(done.stdout.splitlines(keepends=True)[4:])
+    nothing = run("tail", "--ledger", path, "--after", cursors[-1])
+    assert (nothing.stdout, nothing.stderr) == ("", f"cursor: {cursors[-1]}\n")
+
+
+def test_programs_get_an_object_for_each_record_with_its_cursor(path: Path) -> None:
+    fill(path)
+    rows = [json.loads(line) for line in run("tail", "--ledger", path, "--all", "-o", "jsonl").stdout.splitlines()]
+    with Engine(path, lifecycles=[ParcelLifecycle]) as engine:
+        assert [(row["id"], row["cursor"]) for row in rows] == [(each.id, cursor) for each, cursor in engine.tail()]
+    assert rows[-1]["payload"] == {"amount": 100, "note": "", "ratio": 0.0}
+    assert rows[-1]["actor"] == "a"
+
+
+def test_following_ends_cleanly_with_ctrl_c(path: Path) -> None:
+    fill(path)
+    words = [sys.executable, "-m", "stateward.cli", "tail", "--ledger", str(path), "-f", "-n", "1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().endswith("Pay  ordered -> paid  a\n")
+            with Engine(path, lifecycles=[ParcelLifecycle]) as engine:
+                engine.send(ParcelLifecycle, "p0", Ship(), actor="a")
+                [(_, cursor)] = engine.tail(last=1)
+            assert "Ship  paid -> moving" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            rest, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, rest, told) == (0, "", f"cursor: {cursor}\n")
+
+
+def test_what_can_not_be_tailed_is_told(path: Path) -> None:
+    assert run("tail", "--ledger", path, code=5).stderr.startswith("Error: there is no file")
+    fill(path)
+    assert "no cursor that a tail has given" in run("tail", "--ledger", path, "--after", "x", code=2).stderr
+    other = "7-01a20f61-73e5-7002-816e-268a0c9b73d7"
+    assert "its record is not in this ledger" in run("tail", "--ledger", path, "--after", other, code=2).stderr
+    assert "different places" in run("tail", "--ledger", path, "--after", other, "--all", code=2).stderr
+    change(path, "PRAGMA user_version = 1")
+    assert "run `stateward db upgrade`" in run("tail", "--ledger", path, code=2).stderr
 
 
 # import

@@ -56,7 +56,8 @@ INSERT INTO timer SELECT copy.* FROM timer t, generate_series(1, {n}) AS n,
     jsonb_populate_record(t, jsonb_build_object('entity', 'x' || n, 'due_at', t.due_at + n * interval '1 ms'))
         AS copy WHERE t.entity = '{seed}';
 INSERT INTO record SELECT copy.* FROM record t, generate_series(1, {n}) AS n,
-    jsonb_populate_record(t, jsonb_build_object('entity', 'x' || n, 'id', uuidv7())) AS copy WHERE t.entity = '{seed}';
+    jsonb_populate_record(t, jsonb_build_object('entity', 'x' || n, 'id', uuidv7(),
+        'position', nextval('record_position'))) AS copy WHERE t.entity = '{seed}';
 INSERT INTO receipt SELECT copy.* FROM receipt t, generate_series(1, {n}) AS n,
     jsonb_populate_record(t, jsonb_build_object('entity', 'x' || n)) AS copy WHERE t.entity = '{seed}'
 """

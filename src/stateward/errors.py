@@ -18,6 +18,7 @@ __all__ = [
     "ActionFailed",
     "CallerError",
     "Conflict",
+    "CursorInvalid",
     "DefinitionError",
     "DefinitionWarning",
     "DocumentInvalid",
@@ -294,6 +295,18 @@ class Conflict(CallerError):
 
     def __str__(self) -> str:
         return f"{self.lifecycle} {self.entity}".rstrip() + f": {self.problem}"
+
+
+class CursorInvalid(CallerError):
+    """A cursor is none, or its record is not in this ledger, so that what was missed since can't be known."""
+
+    def __init__(self, cursor: str, problem: str) -> None:
+        self.cursor = cursor
+        self.problem = problem
+        super().__init__(cursor)
+
+    def __str__(self) -> str:
+        return f"the cursor {self.cursor:.100}: {self.problem}"
 
 
 class ImportStopped(CallerError):

@@ -699,6 +699,7 @@ def error_samples() -> list[StatewardError]:
         stateward.errors.EffectFailed("its handler returned 7", effect="Charge", key="r1:0"),
         stateward.errors.Unkeepable("the id is empty"),
         stateward.errors.Unjoinable("no transaction is open"),
+        stateward.errors.CursorInvalid("7-x", "it is no cursor"),
         stateward.errors.ImportStopped("is no time", path="log.csv", line=3),
         stateward.errors.MapInvalid("names no column"),
         stateward.errors.VersionUnknown(lifecycle="Order", entity="A-17", version=3, known=(1, 2)),

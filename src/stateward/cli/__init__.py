@@ -34,6 +34,7 @@ _COMMANDS = {
     "retry": "Put effects back that were given up.",
     "run": "Work for an application: effects, timers, reconciliation.",
     "scxml": "Run and test SCXML documents; write a lifecycle as one.",
+    "tail": "Print records as they come.",
     "timers": "Timers that run.",
 }
 """Each command is `command` in the module of its name; the help is here, so that --help loads none of them."""

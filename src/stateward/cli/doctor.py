@@ -29,14 +29,27 @@ _TITLES = {"check": "check", "what": "what", "where": "where", "todo": "what to 
     metavar="SECONDS",
     help="How long an effect may wait.",
 )
+@click.option(
+    "--snapshot-age",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a transaction may last on PostgreSQL.",
+)
 @output_option
 @click.pass_context
-def command(ctx: click.Context, targets: tuple[str, ...], ledger: str, outbox_age: float, output: str) -> None:
+def command(
+    ctx: click.Context, *, targets: tuple[str, ...], ledger: str, outbox_age: float, snapshot_age: float, output: str
+) -> None:
     """Look for what is wrong between a ledger and the lifecycles that are to run on it. Nothing is changed.
 
     A TARGET is a package with all its modules, a module, or package.module:Class. Looked at are the schema, the
     digests of versions, entities on versions or in states that no target has, the census against a count of the
-    entities (which reads all of them), and the age of the outbox; on PostgreSQL also partitions and clocks.
+    entities (which reads all of them), the age of the outbox, whether anybody works on it, dead letters and pauses;
+    on PostgreSQL also partitions, clocks, dead rows, and transactions that hold up readers or keep dead rows. Since
+    when those of other users last, only a member of pg_read_all_stats is told.
+
     The exit code is 1 with any finding, and 5 if the database can't be reached.
     """
     from msgspec.structs import asdict
@@ -47,7 +60,7 @@ def command(ctx: click.Context, targets: tuple[str, ...], ledger: str, outbox_ag
     charts = find_all_charts(ctx, targets)
     with open_database(ledger) as database:
         facts = database.read_facts()
-    faults = find_faults(facts, charts, outbox_age_s=outbox_age)
+    faults = find_faults(facts, charts, outbox_age_s=outbox_age, snapshot_age_s=snapshot_age)
     write_rows([asdict(each) for each in faults], output, titles=_TITLES)
     # For a program only the findings are data; for people the sum is part of the answer.
     click.echo(_summary(facts, charts, faults), err=output != "table")

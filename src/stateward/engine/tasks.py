@@ -28,6 +28,7 @@ from stateward.engine.core import (
 )
 from stateward.engine.joined import AsyncJoinedEngine, joinable
 from stateward.engine.sender import AsyncSender
+from stateward.engine.tail import AsyncTails
 from stateward.engine.working_async import AsyncWorkingEngine
 from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
@@ -46,7 +47,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class AsyncEngine(AsyncWorkingEngine, AsyncSender):
+class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
     """Lifecycles on a ledger, for tasks of one event loop; every method is that of `Engine`, awaited.
 
     A task that is cancelled while its event waits takes it back; an event that is being committed is committed.

@@ -27,6 +27,7 @@ from stateward.engine.core import (
 )
 from stateward.engine.joined import JoinedEngine, joinable
 from stateward.engine.sender import Sender
+from stateward.engine.tail import Tails
 from stateward.engine.working import WorkingEngine
 from stateward.errors import LedgerUnavailable, StatewardError
 from stateward.kernel import Explanation, explain
@@ -44,7 +45,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class Engine(WorkingEngine, Sender):
+class Engine(WorkingEngine, Tails, Sender):
     """Lifecycles on a ledger: entities are created, events sent to them, and nothing that happens is lost.
 
     It may be used by any number of threads: what they send while a commit is in flight is committed together next.

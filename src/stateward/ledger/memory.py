@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from stateward.ledger.contract import (
     Trips,
 )
 from stateward.ledger.driving import drive
+from stateward.ledger.memory_following import FOLLOW, Feed
 from stateward.ledger.memory_work import MemoryWork
 from stateward.ledger.rows import EffectKey, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
 
@@ -46,6 +48,7 @@ class MemoryLedger:
         self._outbox: dict[EffectKey, OutboxRow] = {}
         self._timers: dict[tuple[str, str, str], TimerRow] = {}
         self._census: dict[tuple[str, int, str], int] = {}
+        self._feed: Feed = []
         self._work = MemoryWork(self._outbox, self._timers, self._records)
 
     def run(self, trips: Trips[T]) -> T:
@@ -75,6 +78,7 @@ class MemoryLedger:
             CountCensus: self._count_census,
             RegisterLifecycle: self._register_lifecycle,
             **self._work.operations,
+            **{each: partial(follow, self._feed) for each, follow in FOLLOW.items()},
         }
         return run[type(operation)](operation)
 
@@ -97,7 +101,8 @@ class MemoryLedger:
         for row, _ in operation.moves:
             self._entities[row.kind, row.id] = row
             page.append((row.kind, row.id))
-        for record in (*operation.records, *operation.attempts):
+        for record in (*operation.attempts, *operation.records):
+            self._feed.append(record)
             self._records.setdefault((record.kind, record.entity), []).append(record)
         for receipt in operation.receipts:
             self._receipts[receipt.kind, receipt.entity, receipt.key] = receipt

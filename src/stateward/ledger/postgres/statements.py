@@ -21,6 +21,7 @@ from stateward.ledger.contract import (
     RegisterLifecycle,
     Trip,
 )
+from stateward.ledger.postgres.following import FOLLOW
 from stateward.ledger.postgres.statement import FIRST_TIME, Statement, array_of, columns_of
 from stateward.ledger.postgres.work import WORK
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
@@ -121,7 +122,7 @@ def _commit_moves(operation: CommitMoves) -> list[Statement]:
          row.entered, row.due_by)
         for row, expected in operation.moves
     ]  # fmt: skip
-    records = [(*row, False) for row in operation.records] + [(*row, True) for row in operation.attempts]
+    records = [(*row, True) for row in operation.attempts] + [(*row, False) for row in operation.records]
     census = [(kind, entity, *move[1:]) for kind, entity, moved in operation.census for move in moved]
     effects = [(*row[:8], row.traceparent) for row in operation.outbox]
     for prefix, names, rows in (
@@ -235,4 +236,5 @@ _MAKE: dict[type, Callable[[Any], list[Statement]]] = {
     CountCensus: _count_census,
     RegisterLifecycle: _register_lifecycle,
     **WORK,
+    **FOLLOW,
 }

@@ -32,6 +32,7 @@ from stateward.ledger.contract import (
 from stateward.ledger.driving import drive
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
 from stateward.ledger.sql import read_queries
+from stateward.ledger.sqlite.following import FOLLOW
 from stateward.ledger.sqlite.schema import check_schema, schema_version, upgrade_schema
 from stateward.ledger.sqlite.work import WORK, packed_id, unpacked_id
 
@@ -293,7 +294,7 @@ def _commit_moves(cursor: sqlite3.Cursor, operation: CommitMoves) -> Page:
     moved = _many(cursor, "move_entity", moves)
     # The transaction keeps others out, so that what it read is what it moves.
     assert moved == len(moves), "an entity moved under an immediate transaction"
-    _many(cursor, "add_record", [_packed(row) for row in (*operation.records, *operation.attempts)])
+    _many(cursor, "add_record", [_packed(row) for row in (*operation.attempts, *operation.records)])
     _many(cursor, "add_receipt", [(*row[:4], packed_id(row.record), *row[5:]) for row in operation.receipts])
     _many(cursor, "add_effect", [(*row[:7], packed_id(row.record), *row[8:]) for row in operation.outbox])
     _many(cursor, "cancel_timer", operation.timers_cancelled)
@@ -372,6 +373,7 @@ _RUN: dict[type, Callable[[sqlite3.Cursor, Any], Page]] = {
     CountCensus: _count_census,
     RegisterLifecycle: _register_lifecycle,
     **WORK,
+    **FOLLOW,
 }
 
 

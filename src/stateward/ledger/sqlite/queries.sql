@@ -21,7 +21,9 @@ UPDATE entity SET version = ?4, state = ?5, history = ?6, context = ?7, revision
 WHERE kind = ?1 AND id = ?2 AND revision = ?16;
 
 -- name: add_record
-INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+    -- Behind all others, and not before what the time says, so that no position comes again when all are archived.
+    (SELECT max(coalesce(max(position), 0) + 1, ?14) FROM record));
 
 -- name: add_receipt
 INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);

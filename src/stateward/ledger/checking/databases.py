@@ -1,23 +1,18 @@
-"""What `stateward doctor` looks at: a database as it is, beside the lifecycles that are to run on it.
-
-Facts are read in one moment of the database, by statements that change nothing, and without making it ready: what is
-looked at may be behind, or broken. What is wrong is worked out afterwards, from the facts alone.
-"""
+"""The databases that `doctor` looks at, as they are: what is read of them; and their schema, brought up to date."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
-from stateward.chart import Chart
-from stateward.errors import ExtraMissing, LedgerOutdated, LedgerUnavailable, SnapshotInvalid
-from stateward.kernel import position_of
+from stateward.errors import ExtraMissing, LedgerUnavailable
+from stateward.ledger.checking.facts import Facts, SchemaVersions, Waiting
+from stateward.ledger.checking.holders import read_holders
+from stateward.ledger.checking.waiting import read_waiting
 from stateward.ledger.sql import Migration, read_migrations
 
 if TYPE_CHECKING:
@@ -25,10 +20,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
-__all__ = ["Database", "Facts", "Fault", "SchemaVersions", "Waiting", "find_faults", "open_database"]
+__all__ = ["Database", "open_database"]
 
-CLOCK_SKEW_S_MAX = 1.0
-"""Seconds by which clocks may differ: timers and leases compare times that different machines tell."""
 PARTITIONS_AHEAD = 1
 """Months ahead that need a partition by now; an upgrade makes more, so that there is time to run it again."""
 
@@ -36,58 +29,6 @@ _LIFECYCLES = "SELECT kind, version, digest FROM lifecycle"
 _CENSUS = "SELECT kind, version, state, sum(count) FROM census GROUP BY kind, version, state"
 _ENTITIES = "SELECT kind, version, state, count(*) FROM entity GROUP BY kind, version, state"
 _OUTBOX = "SELECT kind, effect, count(*), min({record}) FROM outbox GROUP BY kind, effect ORDER BY kind, effect"
-
-
-class SchemaVersions(NamedTuple):
-    """The number of a database's schema, and of the one that this version of stateward knows."""
-
-    found: int
-    known: int
-
-
-class Waiting(NamedTuple):
-    """The effects of one class that are not done yet."""
-
-    kind: str
-    effect: str
-    waiting: int
-    oldest_at: float
-    """When what asked for the oldest was accepted, in seconds since 1970."""
-
-
-class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """A database as it was at one moment."""
-
-    place: str
-    """The file, or the database and its host."""
-    schema: SchemaVersions
-    read_at: float
-    """When it was, by this machine's clock, in seconds since 1970."""
-    lifecycles: Mapping[tuple[str, int], str] = {}
-    """The registered digests by kind and version."""
-    census: Mapping[tuple[str, int, str], int] = {}
-    """What the census says, by kind, version and configuration."""
-    entities: Mapping[tuple[str, int, str], int] = {}
-    """What counting the entities says."""
-    outbox: Sequence[Waiting] = ()
-    partitions_missing: Sequence[str] = ()
-    """Of this month and those ahead."""
-    default_records: int = 0
-    """Records that no month's partition took."""
-    skew_s: float = 0.0
-    """By how much the server's clock is ahead of this machine's, less what the round trip leaves open."""
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """Something that is wrong."""
-
-    check: str
-    what: str
-    where: str
-    todo: str
-
-
-# Reading.
 
 
 class Database(Protocol):
@@ -173,8 +114,10 @@ class _Sqlite:
             schema = self._schema(connection)
             if schema.found != schema.known:
                 return Facts(place=self._path, schema=schema, read_at=clock())
+            now = clock()
             tables = _read_tables(lambda sql: connection.execute(sql).fetchall(), record="record")
-            return Facts(place=self._path, schema=schema, read_at=clock(), **tables)
+            waiting = read_waiting(lambda sql: connection.execute(sql).fetchall(), now, moment="{} / 1e6")
+            return Facts(place=self._path, schema=schema, read_at=now, **tables, **waiting)
 
 
 @contextmanager
@@ -219,9 +162,12 @@ class _Postgres:
             if schema.found != schema.known:
                 return Facts(place=place, schema=schema, read_at=clock(), skew_s=skew_s)
             [[default_records]] = self._read("SELECT count(*) FROM record_default")
+            now = clock()
+            waiting = read_waiting(self._read, now, moment="extract(epoch FROM {})::float8")
+            tables = _read_tables(self._read, record="record::text")
             return Facts(
-                place=place, schema=schema, read_at=clock(), skew_s=skew_s, default_records=default_records,
-                partitions_missing=self._missing_partitions(clock()), **_read_tables(self._read, record="record::text"),
+                place=place, schema=schema, read_at=now, skew_s=skew_s, default_records=default_records,
+                partitions_missing=self._missing_partitions(now), **tables, **waiting, **read_holders(self._read),
             )  # fmt: skip
 
     def _read(self, sql: str) -> list[Any]:
@@ -273,100 +219,3 @@ def _made_at(record: str | bytes) -> float:
     """When a record's id was made: the first 48 bits of it are milliseconds."""
     text = record if isinstance(record, str) else record.hex()
     return int(text.replace("-", "")[:12], 16) / 1000
-
-
-# Judging.
-
-
-def find_faults(facts: Facts, charts: Sequence[Chart[Any]], *, outbox_age_s: float) -> list[Fault]:
-    """What is wrong with a database, and what to do about it.
-
-    Args:
-        facts: the database.
-        charts: the charts that are to run on it.
-        outbox_age_s: how long an effect may wait.
-    """
-    faults = list(_clock_faults(facts))
-    if facts.schema.found != facts.schema.known:
-        found, known = facts.schema
-        what = f"the schema is at {found}, and this version of stateward knows {known}"
-        todo = str(LedgerOutdated(found=found, wanted=known)).rpartition(": ")[2]
-        return [*faults, Fault("schema", what, facts.place, todo)]
-    by_version = {(chart.kind, chart.version): chart for chart in charts}
-    faults += _digest_faults(facts, by_version)
-    faults += _state_faults(facts, by_version)
-    faults += _census_faults(facts)
-    faults += _partition_faults(facts)
-    faults += _outbox_faults(facts, outbox_age_s)
-    return faults
-
-
-def _clock_faults(facts: Facts) -> Iterator[Fault]:
-    if abs(facts.skew_s) > CLOCK_SKEW_S_MAX:
-        which = "ahead of" if facts.skew_s > 0 else "behind"
-        what = f"the server's clock is {abs(facts.skew_s):.1f} s {which} this machine's"
-        yield Fault(
-            "clock", what, facts.place, "let both keep time by NTP; timers fall due by the clock of the machine"
-        )
-
-
-def _digest_faults(facts: Facts, charts: Mapping[tuple[str, int], Chart[Any]]) -> Iterator[Fault]:
-    for version, chart in charts.items():
-        digest = facts.lifecycles.get(version, chart.digest)
-        if digest != chart.digest:
-            what = f"registered with the digest {digest[:12]}, and is now {chart.digest[:12]}"
-            yield Fault("digest", what, _version(*version), "give what was changed a new version, or take it back")
-
-
-def _state_faults(facts: Facts, charts: Mapping[tuple[str, int], Chart[Any]]) -> Iterator[Fault]:
-    unknown: dict[tuple[str, int], int] = {}
-    kinds = {kind for kind, _ in charts}
-    for (kind, version, state), count in sorted(facts.census.items()):
-        chart = charts.get((kind, version))
-        if chart is None:
-            unknown[kind, version] = unknown.get((kind, version), 0) + count
-            continue
-        try:
-            position_of(chart, state)
-        except SnapshotInvalid as error:
-            where = f"{_version(kind, version)} in {state}"
-            todo = "move them with Engine.repair, or give the version back the state that it had"
-            yield Fault("state", f"{_entities(count)} there, and {error.problem}", where, todo)
-    for (kind, version), count in unknown.items():
-        what = f"{_entities(count)} of a {'version' if kind in kinds else 'kind'} that no target has"
-        yield Fault("version", what, _version(kind, version), "name its module too, and give it to the engines")
-
-
-def _census_faults(facts: Facts) -> Iterator[Fault]:
-    for line in sorted(facts.census.keys() | facts.entities.keys()):
-        told, counted = facts.census.get(line, 0), facts.entities.get(line, 0)
-        if told != counted:
-            kind, version, state = line
-            what = f"the census says {told:,}, and there are {counted:,} entities"
-            todo = "something else than stateward wrote to entity or census: find it, then put the count right"
-            yield Fault("census", what, f"{_version(kind, version)} in {state}", todo)
-
-
-def _partition_faults(facts: Facts) -> Iterator[Fault]:
-    for name in facts.partitions_missing:
-        yield Fault("partition", f"there is no partition {name}", facts.place, "run `stateward db upgrade`")
-    if facts.default_records:
-        what = f"{facts.default_records:,} records that no month's partition took"
-        todo = "they are safe there; before partitions of their months can be made, they must move out of it"
-        yield Fault("partition", what, f"record_default, {facts.place}", todo)
-
-
-def _outbox_faults(facts: Facts, age_s_max: float) -> Iterator[Fault]:
-    for kind, effect, count, oldest_at in facts.outbox:
-        age_s = facts.read_at - oldest_at
-        if age_s > age_s_max:
-            what = f"{count:,} effects wait, the oldest for {timedelta(seconds=round(age_s))}"
-            yield Fault("outbox", what, f"{kind}, {effect}", "see that workers run, and what the last errors were")
-
-
-def _version(kind: str, version: int) -> str:
-    return f"{kind} version {version}"
-
-
-def _entities(count: int) -> str:
-    return f"{count:,} {'entity' if count == 1 else 'entities'}"
