@@ -54,7 +54,7 @@ _REASONS: dict[str, str] = {
     "illegal": "no transition takes it there",
     "stale": "the entity is not at the revision that the caller expected",
     "unauthorized": "this actor may not send it",
-    "expired": "its time is over",
+    "expired": "its time is over: it is too old, or its timer does not run any more",
 }
 
 
@@ -63,8 +63,8 @@ class Refusal(msgspec.Struct, frozen=True):
     """Why an event did not apply. Nothing has changed."""
 
     kind: RefusalKind
-    """The first that holds of: unauthorized, stale (both only where a ledger keeps the entity), unknown, finished,
-    guarded, illegal."""
+    """The first that holds of: unauthorized, expired, stale (these only where a ledger keeps the entity), unknown,
+    finished, guarded, illegal."""
     lifecycle: str
     """The kind of the lifecycle, `Order`."""
     state: str

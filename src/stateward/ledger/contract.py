@@ -14,6 +14,7 @@ import msgspec
 
 from stateward.errors import LedgerUnavailable
 from stateward.ledger.after_commit import WorkOperation
+from stateward.ledger.retaining import RetainOperation
 from stateward.ledger.rows import CensusMove, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
 
 __all__ = [
@@ -222,6 +223,7 @@ Operation: TypeAlias = (
     | CountCensus
     | RegisterLifecycle
     | WorkOperation
+    | RetainOperation
 )
 
 Page: TypeAlias = list[Any]

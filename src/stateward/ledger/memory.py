@@ -23,6 +23,7 @@ from stateward.ledger.contract import (
     Trips,
 )
 from stateward.ledger.driving import drive
+from stateward.ledger.memory_retaining import MemoryRetention
 from stateward.ledger.memory_work import MemoryWork
 from stateward.ledger.rows import EffectKey, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
 
@@ -47,6 +48,7 @@ class MemoryLedger:
         self._timers: dict[tuple[str, str, str], TimerRow] = {}
         self._census: dict[tuple[str, int, str], int] = {}
         self._work = MemoryWork(self._outbox, self._timers, self._records)
+        self._retention = MemoryRetention(self._receipts, self._work.dead_letters)
 
     def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol; see `Ledger.run`. A transaction holds the lock from its beginning to its end."""
@@ -75,6 +77,7 @@ class MemoryLedger:
             CountCensus: self._count_census,
             RegisterLifecycle: self._register_lifecycle,
             **self._work.operations,
+            **self._retention.operations,
         }
         return run[type(operation)](operation)
 

@@ -21,6 +21,7 @@ from stateward.ledger.contract import (
     RegisterLifecycle,
     Trip,
 )
+from stateward.ledger.postgres.retaining import RETAIN
 from stateward.ledger.postgres.statement import FIRST_TIME, Statement, array_of, columns_of
 from stateward.ledger.postgres.work import WORK
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
@@ -235,4 +236,5 @@ _MAKE: dict[type, Callable[[Any], list[Statement]]] = {
     CountCensus: _count_census,
     RegisterLifecycle: _register_lifecycle,
     **WORK,
+    **RETAIN,
 }

@@ -32,6 +32,7 @@ from stateward.ledger.contract import (
 from stateward.ledger.driving import drive
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
 from stateward.ledger.sql import read_queries
+from stateward.ledger.sqlite.retaining import RETAIN
 from stateward.ledger.sqlite.schema import check_schema, schema_version, upgrade_schema
 from stateward.ledger.sqlite.work import WORK, packed_id, unpacked_id
 
@@ -372,6 +373,7 @@ _RUN: dict[type, Callable[[sqlite3.Cursor, Any], Page]] = {
     CountCensus: _count_census,
     RegisterLifecycle: _register_lifecycle,
     **WORK,
+    **RETAIN,
 }
 
 
