@@ -263,6 +263,27 @@ def test_dead_letters_past_their_age_go_in_bounded_batches_the_oldest_first(
     assert dead_of(ledger) == ["d3", "d4"]
 
 
+# Workers.
+
+
+def test_a_worker_deletes_what_is_past_its_age(engine: Engine, ledger: Ledger, clock: Clock) -> None:
+    tick(engine, 1)
+    bury(ledger, 1, clock.micros)
+    clock.now += 31 * DAY
+    tick(engine, 2)
+    engine.drain()
+    assert receipts_of(ledger, ["made", "k1", "k2"]) == ["k2"]
+    assert dead_of(ledger) == []
+
+
+def test_a_worker_without_a_policy_deletes_nothing(ledger: Ledger, clock: Clock) -> None:
+    with Engine(ledger, lifecycles=[CountLifecycle], clock=clock) as engine:
+        engine.create(CountLifecycle, "c0", Count(), actor="a:1", key="made")
+        clock.now += 4000 * DAY
+        engine.drain()
+        assert receipts_of(ledger, ["made"]) == ["made"]
+
+
 # Beside others.
 
 

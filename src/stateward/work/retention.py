@@ -8,6 +8,8 @@ record holds the answer: so records are kept for at least as long. Records go by
 
 from __future__ import annotations
 
+import random
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -17,11 +19,17 @@ from stateward.errors import DefinitionError
 from stateward.ledger.contract import Operation, Trip, Trips
 from stateward.ledger.ids import first_id
 from stateward.ledger.retaining import ExpireDeadLetters, ExpireReceipts
+from stateward.work.ground import Ground
+from stateward.work.leases import Lease
 
-__all__ = ["BATCH_ROWS", "Expired", "Retention", "expire"]
+__all__ = ["BATCH_ROWS", "Expired", "Retention", "expire", "expiring"]
 
 BATCH_ROWS = 1000
 """Rows of a table that are deleted at once: few enough that nobody waits for it."""
+AGAIN_S = 0.05
+"""What is waited between batches while there is more, which leaves room for others."""
+IDLE_S = 60.0
+"""How often is looked for more."""
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -111,3 +119,13 @@ def expire(retention: Retention, now: int, *, limit: int = BATCH_ROWS) -> Trips[
     seen, receipts = found.get(ExpireReceipts, (0, 0))
     [dead_letters] = found.get(ExpireDeadLetters, (0,))
     return Expired(receipts, dead_letters, has_more=limit in (seen, dead_letters))
+
+
+def expiring(retention: Retention) -> Callable[[Ground, Lease], Awaitable[float]]:
+    """A worker's chore: batch after batch, and a look now and then. Every worker does it; one at a time deletes."""
+
+    async def expire_batch(ground: Ground, _: Lease) -> float:
+        done = await ground.run(expire(retention, ground.now()))
+        return AGAIN_S if done.has_more else random.uniform(IDLE_S / 2, IDLE_S)
+
+    return expire_batch
