@@ -31,6 +31,7 @@ from stateward.errors import Conflict, ImportStopped, LedgerUnavailable, MapInva
 from stateward.ledger.checking import find_faults, open_database
 from stateward.ledger.importing import Report, import_log
 from stateward.ledger.logs import BadRow, Log, LogRow, read_map
+from stateward.ledger.sql import read_migrations
 from stateward.ledger.sqlite import SqliteLedger
 from tests.ledger.conftest import MakeLedger
 from tests.ledger.lifecycles import Parcel, ParcelLifecycle, Pay, parcel_chart
@@ -502,11 +503,17 @@ def found(dsn: str, *arguments: str) -> list[tuple[str, str, str]]:
 def test_a_database_is_brought_up_to_date_and_looked_at(postgres_dsn: str) -> None:
     assert run("db", "check", "--ledger", postgres_dsn)[0] == 1
     [(check, what, _)] = found(postgres_dsn)
-    assert (check, what) == ("schema", "the schema is at 0, and this version of stateward knows 1")
-    assert run("db", "upgrade", "--ledger", postgres_dsn) == (0, "applied 0001_ledger\n")
-    assert run("db", "upgrade", "--ledger", postgres_dsn) == (0, "nothing to apply: the schema is at 1\n")
+    files = read_migrations("stateward.ledger.postgres")
+    known = files[-1].number
+    assert (check, what) == ("schema", f"the schema is at 0, and this version of stateward knows {known}")
+    applied = "".join(f"applied {each.number:04}_{each.name}\n" for each in files)
+    assert run("db", "upgrade", "--ledger", postgres_dsn) == (0, applied)
+    assert run("db", "upgrade", "--ledger", postgres_dsn) == (0, f"nothing to apply: the schema is at {known}\n")
     assert run("db", "check", "--ledger", postgres_dsn)[0] == 0
-    assert run("db", "current", "--ledger", postgres_dsn, "-o", "jsonl") == (0, '{"found":1,"known":1}\n')
+    assert run("db", "current", "--ledger", postgres_dsn, "-o", "jsonl") == (
+        0,
+        f'{{"found":{known},"known":{known}}}\n',
+    )
     assert found(postgres_dsn) == []
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 
 from stateward.errors import ArchiveFailed, ArchiveRefused
-from stateward.ledger.ids import first_id
+from stateward.ledger.ids import first_id, minted_at
 from stateward.ledger.rows import RecordRow
 
 __all__ = ["LineSum", "Manifest", "Month", "check_archive", "line_of", "read_archive", "read_manifest"]
@@ -46,6 +46,12 @@ class Month(NamedTuple):
             problem = f"{text!r} is no month: 2026-03 is one"
             raise ArchiveRefused(problem)
         return cls(int(match[1]), int(match[2]))
+
+    @classmethod
+    def holding(cls, record: str) -> Month:
+        """The month in which a record was accepted."""
+        moment = datetime.fromtimestamp(minted_at(record) // 1_000_000, UTC)
+        return cls(moment.year, moment.month)
 
     def __str__(self) -> str:
         return f"{self.year:04}-{self.number:02}"

@@ -48,12 +48,16 @@ class Records(Protocol):
     schema: int
     """The number of the database's schema."""
 
+    def find_oldest(self) -> str | None:
+        """The id of the oldest record of all."""
+        ...
+
     def survey(self, month: Month) -> Survey:
         """Count a month's records."""
         ...
 
     def read_page(self, month: Month, after: str, limit: int) -> list[RecordRow]:
-        """A month's records in order of id, behind the id `after`."""
+        """A month's records in order of id, behind the id `after`; from the first on, if it is empty."""
         ...
 
     def has_receipts(self, month: Month) -> bool:
@@ -123,11 +127,12 @@ def archive_month(
         applies: whether to do it.
 
     Raises:
-        ArchiveRefused: the month is too young, or receipts name its records; nothing is dropped.
+        ArchiveRefused: the month is too young, there are older ones, or receipts name its records; nothing is dropped.
         ArchiveFailed: the file can't be written, or not be read back as it was written; nothing is dropped.
         LedgerUnavailable: the database is away, or others held the month for too long; nothing is dropped.
     """
     check_age(month, now, older_than)
+    _check_order(records, month)
     _check_receipts(records, month)
     if not applies:
         return Archived(str(month), records.survey(month).records, None)
@@ -142,6 +147,14 @@ def archive_month(
         check_archive(path)
         _drop(records, month, manifest)
     return Archived(str(month), manifest.records, path.name, there is not None)
+
+
+def _check_order(records: Records, month: Month) -> None:
+    """Months go in their order, so that what is left of a history is its end, without a gap."""
+    oldest = records.find_oldest()
+    if oldest is not None and oldest < month.first:
+        problem = f"there are older records than those of {month}: archive {Month.holding(oldest)} first"
+        raise ArchiveRefused(problem)
 
 
 def _check_receipts(records: Records, month: Month) -> None:

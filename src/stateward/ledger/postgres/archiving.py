@@ -26,7 +26,6 @@ from stateward.ledger.sql import read_queries
 __all__ = ["PostgresRecords", "open_records"]
 
 _QUERIES = read_queries("stateward.ledger.postgres", "archiving.sql")
-_NO_ID = "00000000-0000-0000-0000-000000000000"
 DROP_S_MAX = 30.0
 """How long is tried to drop a partition that others use."""
 
@@ -61,6 +60,11 @@ class PostgresRecords:
         cursor = self._connection.execute(sql.encode(), given)
         return cursor.fetchall() if cursor.description is not None else []
 
+    def find_oldest(self) -> str | None:
+        """The id of the oldest record of all."""
+        found = self._run(_QUERIES["find_oldest"])
+        return str(found[0][0]) if found else None
+
     def survey(self, month: Month) -> Survey:
         """Count a month's records."""
         [row] = self._run(_QUERIES["survey"], _span(month))
@@ -68,7 +72,7 @@ class PostgresRecords:
 
     def read_page(self, month: Month, after: str, limit: int) -> list[RecordRow]:
         """A month's records in order of id, behind the id `after`."""
-        rows = self._run(_QUERIES["read_page"], {**_span(month), "after": after or _NO_ID, "limit": limit})
+        rows = self._run(_QUERIES["read_page"], {"after": after or month.first, "end": month.end, "limit": limit})
         return [RecordRow._make(row) for row in rows]
 
     def has_receipts(self, month: Month) -> bool:

@@ -1,3 +1,6 @@
+-- name: find_oldest
+SELECT id::text FROM record ORDER BY record.id LIMIT 1;
+
 -- name: survey
 SELECT count(*), (SELECT id::text FROM record WHERE id >= %(first)s::uuid AND id < %(end)s::uuid ORDER BY record.id LIMIT 1),
     (SELECT id::text FROM record WHERE id >= %(first)s::uuid AND id < %(end)s::uuid ORDER BY record.id DESC
@@ -8,7 +11,7 @@ FROM record WHERE id >= %(first)s::uuid AND id < %(end)s::uuid;
 SELECT id::text, kind, entity, revision, version, event, payload::text, state_from, state_to, actor_kind, actor_id,
     key, stateward_micros(occurred_at), stateward_micros(recorded_at), cause, source, outcome, reason, traceparent,
     tracestate
-FROM record WHERE record.id >= %(first)s::uuid AND record.id < %(end)s::uuid AND record.id > %(after)s::uuid
+FROM record WHERE record.id > %(after)s::uuid AND record.id < %(end)s::uuid
 ORDER BY record.id LIMIT %(limit)s;
 
 -- name: find_receipt

@@ -49,6 +49,11 @@ class SqliteRecords:
     def _run(self, sql: str, given: Sequence[Any] = ()) -> list[Any]:
         return self._connection.execute(sql, given).fetchall()
 
+    def find_oldest(self) -> str | None:
+        """The id of the oldest record of all."""
+        found = self._run(_QUERIES["find_oldest"])
+        return unpacked_id(found[0][0]) if found else None
+
     def survey(self, month: Month) -> Survey:
         """Count a month's records."""
         [(count, first, last)] = self._run(_QUERIES["survey"], _span(month))
@@ -56,8 +61,9 @@ class SqliteRecords:
 
     def read_page(self, month: Month, after: str, limit: int) -> list[RecordRow]:
         """A month's records in order of id, behind the id `after`."""
-        first, end = _span(month)
-        rows = self._run(_QUERIES["read_page"], (first, end, packed_id(after), limit))
+        # One bound from below: with two of them SQLite would look for the lower one, and read on from there each time.
+        behind = packed_id(after or month.first)
+        rows = self._run(_QUERIES["read_page"], (behind, packed_id(month.end), limit))
         return [RecordRow._make((unpacked_id(row[0]), *row[1:])) for row in rows]
 
     def has_receipts(self, month: Month) -> bool:
