@@ -18,7 +18,9 @@ from stateward.ledger.after_commit import EndEffects, ListDeadLetters
 from stateward.ledger.contract import CommitMoves, CreateEntities, Ledger, Operation, PairKey, Trip, Trips
 from stateward.ledger.contract import LoadPairs as Load
 from stateward.ledger.ids import first_id, part_of
+from stateward.ledger.postgres import PostgresLedger
 from stateward.ledger.rows import EffectEnd, EntityRow, OutboxRow, RecordRow
+from stateward.ledger.sqlite import SqliteLedger
 from stateward.work.retention import Expired, expire
 from tests.ledger.conftest import MakeLedger
 from tests.ledger.faults_counting import Count, CountLifecycle, Tick, check_engine
@@ -68,6 +70,7 @@ def expire_all(ledger: Ledger, clock: Clock, limit: int = 1000) -> list[Expired]
     batches: list[Expired] = []
     while not batches or batches[-1].has_more:
         batches.append(ledger.run(expire(KEPT, clock.micros, limit=limit)))
+        assert len(batches) < 100, "it comes to an end"
     return batches
 
 
@@ -200,8 +203,18 @@ def test_no_event_that_comes_again_is_applied_twice_whenever_its_receipt_goes(
     assert receipts_of(ledger, ["k1"]) == []
 
 
+def set_mark_back(ledger: Ledger) -> None:
+    """As if no batch had been run yet."""
+    if isinstance(ledger, SqliteLedger):
+        with ledger.connection() as connection:
+            connection.execute("UPDATE expiry SET through = zeroblob(16)")
+    elif isinstance(ledger, PostgresLedger):
+        with ledger._connection() as postgres:
+            postgres.execute("UPDATE expiry SET through = '00000000-0000-0000-0000-000000000000'")
+
+
 def test_a_key_that_was_used_anew_keeps_its_new_receipt(engine: Engine, ledger: Ledger, clock: Clock) -> None:
-    """The mark is behind the new record only: an old record whose key has a newer receipt must not take it along."""
+    """An old record under the same key does not take it along, even if it is looked at once more."""
     tick(engine, 1)
     clock.now += 31 * DAY
     assert sum(each.receipts for each in expire_all(ledger, clock)) == 2
@@ -210,6 +223,7 @@ def test_a_key_that_was_used_anew_keeps_its_new_receipt(engine: Engine, ledger: 
     assert isinstance(again, Applied)
     assert not again.is_repetition
     clock.now += 29 * DAY
+    set_mark_back(ledger)
     assert expire_all(ledger, clock)[-1].receipts == 0
     assert receipts_of(ledger, ["k1"]) == ["k1"]
 
