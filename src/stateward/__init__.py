@@ -74,7 +74,7 @@ from stateward.kernel import (
 from stateward.machine import Machine, MutexMachine, SwapMachine
 
 if TYPE_CHECKING:
-    from stateward.engine import AsyncEngine, Engine, Sending
+    from stateward.engine import AsyncEngine, Engine, Retention, Sending
     from stateward.machine import ChannelMachine
     from stateward.sagas import (
         DoAgain,
@@ -148,6 +148,7 @@ __all__ = [
     "Raise",
     "Refusal",
     "Refused",
+    "Retention",
     "Retry",
     "Saga",
     "Sending",
@@ -217,7 +218,7 @@ def __getattr__(name: str) -> Any:
         from stateward.machine import ChannelMachine  # noqa: PLC0415
 
         return ChannelMachine
-    if name in ("AsyncEngine", "Engine", "Sending"):
+    if name in ("AsyncEngine", "Engine", "Retention", "Sending"):
         import stateward.engine  # noqa: PLC0415
 
         return getattr(stateward.engine, name)

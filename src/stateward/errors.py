@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActionFailed",
+    "ArchiveFailed",
+    "ArchiveRefused",
     "CallerError",
     "Conflict",
     "CursorInvalid",
@@ -55,7 +57,7 @@ _REASONS: dict[str, str] = {
     "illegal": "no transition takes it there",
     "stale": "the entity is not at the revision that the caller expected",
     "unauthorized": "this actor may not send it",
-    "expired": "its time is over",
+    "expired": "its time is over: it is too old, or its timer does not run any more",
 }
 
 
@@ -64,8 +66,8 @@ class Refusal(msgspec.Struct, frozen=True):
     """Why an event did not apply. Nothing has changed."""
 
     kind: RefusalKind
-    """The first that holds of: unauthorized, stale (both only where a ledger keeps the entity), unknown, finished,
-    guarded, illegal."""
+    """The first that holds of: unauthorized, expired, stale (these only where a ledger keeps the entity), unknown,
+    finished, guarded, illegal."""
     lifecycle: str
     """The kind of the lifecycle, `Order`."""
     state: str
@@ -323,6 +325,10 @@ class ImportStopped(CallerError):
         return f"{self.path}" + (f", line {self.line}" if self.line else "") + f": {self.problem}"
 
 
+class ArchiveRefused(CallerError):
+    """A month of records may not be archived, or not be dropped, yet; all of it is still in the ledger."""
+
+
 class MapInvalid(CallerError):
     """What is to say which column of a log means what does not fit the lifecycle or the log."""
 
@@ -383,6 +389,18 @@ class LedgerUnavailable(WorldError):
     def __str__(self) -> str:
         unknown = f"; whether record {self.record} was committed is not known" if self.is_outcome_unknown else ""
         return f"{self.problem}{unknown}"
+
+
+class ArchiveFailed(WorldError):
+    """An archive can't be written, or can't be read back as it was written; nothing was dropped for its sake."""
+
+    def __init__(self, problem: str, *, path: str) -> None:
+        self.problem = problem
+        self.path = path
+        super().__init__(problem)
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.problem}"
 
 
 class LeaseLost(WorldError):

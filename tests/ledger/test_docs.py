@@ -1,4 +1,4 @@
-"""docs/ledger.md: its blocks are run, and the tests that it names exist."""
+"""The pages on ledgers: their blocks are run, and the tests that they name exist."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 HERE = Path(__file__).parent
-TEXT = (HERE.parent.parent / "docs" / "ledger.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+PAGES = {
+    name: (HERE.parent.parent / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("ledger", "operations")
+}
 
 
-def test_the_python_blocks_print_what_the_text_blocks_say() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_the_python_blocks_print_what_the_text_blocks_say(page: str) -> None:
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
     names: dict[str, Any] = {"__name__": "docs"}
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        for number, (kind, block) in enumerate(BLOCKS):
+        for number, (kind, block) in enumerate(blocks):
             if kind == "python":
-                exec(compile(block, f"docs/ledger.md block {number}", "exec"), names)
-    assert printed.getvalue() == "".join(block for kind, block in BLOCKS if kind == "text")
+                exec(compile(block, f"docs/{page}.md block {number}", "exec"), names)
+    assert printed.getvalue() == "".join(block for kind, block in blocks if kind == "text")
 
 
-def test_every_promise_names_a_test_that_exists() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_promise_names_a_test_that_exists(page: str) -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in HERE.glob("test_*.py"))
-    named = re.findall(r"`(test_\w+)`", TEXT)
+    named = re.findall(r"`(test_\w+)`", PAGES[page])
     assert len(named) >= 9
     assert [each for each in named if f"def {each}(" not in tests] == []

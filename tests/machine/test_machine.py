@@ -701,6 +701,8 @@ def error_samples() -> list[StatewardError]:
         stateward.errors.Unjoinable("no transaction is open"),
         stateward.errors.CursorInvalid("7-x", "it is no cursor"),
         stateward.errors.ImportStopped("is no time", path="log.csv", line=3),
+        stateward.errors.ArchiveRefused("2026-03 is not over"),
+        stateward.errors.ArchiveFailed("can't be read", path="record-2026-03.jsonl.gz"),
         stateward.errors.MapInvalid("names no column"),
         stateward.errors.VersionUnknown(lifecycle="Order", entity="A-17", version=3, known=(1, 2)),
         DefinitionError("is wrong", lifecycle="Order", subject="paid", origin="order.py:3"),

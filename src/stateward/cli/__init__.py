@@ -11,14 +11,17 @@ from typing import Any
 
 import click
 
-from stateward.errors import Conflict, Refused, StatewardError, UnknownEntity, WorldError
+from stateward.errors import ArchiveRefused, Conflict, Refused, StatewardError, UnknownEntity, WorldError
 
 __all__ = ["main"]
 
-_EXIT_CODES: dict[type[StatewardError], int] = {Refused: 3, UnknownEntity: 4, Conflict: 4, WorldError: 5}
+_EXIT_CODES: dict[type[StatewardError], int] = {
+    Refused: 3, ArchiveRefused: 3, UnknownEntity: 4, Conflict: 4, WorldError: 5,
+}  # fmt: skip
 """What a command that ends in one of these exits with; any other error of the caller's is 2."""
 
 _COMMANDS = {
+    "archive": "Write a month of records to a file, and drop it from the ledger.",
     "check": "Definition errors and lint findings of lifecycles.",
     "db": "Bring a ledger's schema up to date, or look at it.",
     "dead": "Effects that were given up.",

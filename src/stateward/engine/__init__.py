@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 from stateward.engine.core import Authorize, Creating, Sending
 from stateward.engine.importing import LifecycleTarget
 from stateward.engine.threads import Engine
+from stateward.work.retention import Retention
 
 if TYPE_CHECKING:
     from stateward.engine.tasks import AsyncEngine
 
-__all__ = ["AsyncEngine", "Authorize", "Creating", "Engine", "LifecycleTarget", "Sending"]
+__all__ = ["AsyncEngine", "Authorize", "Creating", "Engine", "LifecycleTarget", "Retention", "Sending"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,7 @@ from stateward.ledger.pairs import Pair
 from stateward.ledger.protocol import commit_pairs
 from stateward.ledger.reading import fetch_history, list_entities
 from stateward.ledger.results import Source
+from stateward.work.retention import Retention
 from stateward.work.worker import WorkerStatistics
 
 __all__ = [
@@ -94,6 +95,7 @@ class EngineCore:
         lifecycles: Iterable[type[Lifecycle[Any]] | Chart[Any]],
         clock: Callable[[], datetime] | None,
         authorize: Authorize | None,
+        retention: Retention | None = None,
     ) -> None:
         self.charts: dict[tuple[str, int], Chart[Any]] = {}
         for each in lifecycles:
@@ -105,6 +107,7 @@ class EngineCore:
         self._kinds = {kind for kind, _ in self.charts}
         self._clock = clock
         self._authorize = authorize
+        self.retention = retention
         self._ids = RecordIds(lambda: self.now() // 1000)
 
     def now(self) -> int:
@@ -166,6 +169,8 @@ class EngineCore:
             self._ids.mint(), self.kind(lifecycle), entity, event, actor=actor, key=key,
             expected_revision=expected_revision, occurred_at=occurred_at, now=self.now(), source=source,
         )  # fmt: skip
+        if self.retention is not None and source == "call":
+            pair.expires_at = self.retention.expires_at(pair.occurred_at)
         return self._authorized(pair)
 
     def repairing(

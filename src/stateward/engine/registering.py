@@ -16,6 +16,7 @@ from stateward.work.ground import Ground, Run
 from stateward.work.handling import Call, Handlers, Retry, is_async
 from stateward.work.notifying import Notifier, channel_of
 from stateward.work.reconciling import Reconciliation
+from stateward.work.retention import expiring
 from stateward.work.worker import Worker, WorkerSettings
 
 __all__ = ["Registering"]
@@ -136,7 +137,10 @@ class Registering:
         ledger = self._work_ledger
         channel = channel_of(ledger, ledger.capabilities) if settings.listen else None
         ground = Ground(run, ledger.capabilities, self._core.charts, now=self._core.now, mint=self._core.mint)
-        return Worker(ground, self._handlers, self._reconciliations.values(), settings, channel=channel)
+        chores = () if self._core.retention is None else (expiring(self._core.retention),)
+        return Worker(
+            ground, self._handlers, self._reconciliations.values(), settings, chores=chores, channel=channel
+        )  # fmt: skip
 
     def _tell_workers(self, pairs: Iterable[Pair]) -> None:
         """After a commit: wake the worker of this engine, and have others told, if anything was asked for."""

@@ -40,6 +40,7 @@ from stateward.ledger.opening import open_async_ledger
 from stateward.ledger.pairs import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
 from stateward.ledger.results import Source
+from stateward.work.retention import Retention
 
 __all__ = ["AsyncEngine"]
 
@@ -61,9 +62,10 @@ class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
         clock: Callable[[], datetime] | None = None,
         authorize: Authorize | None = None,
         notify: bool = False,
+        retention: Retention | None = None,
     ) -> None:
         """Name a ledger, as for `Engine`; it is opened by `async with`, or by `open`."""
-        self._core = EngineCore(lifecycles, clock, authorize)
+        self._core = EngineCore(lifecycles, clock, authorize, retention)
         self._ledger: AsyncLedger = open_async_ledger(ledger)
         self._committer = AsyncCommitter(self._commit)
         self._prepare_work(self._ledger, notify=notify)

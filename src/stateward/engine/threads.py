@@ -38,6 +38,7 @@ from stateward.ledger.joining import driver_connection
 from stateward.ledger.pairs import Pair
 from stateward.ledger.reading import count_census, fetch_entities, fetch_entity, register_lifecycles
 from stateward.ledger.results import Source
+from stateward.work.retention import Retention
 
 __all__ = ["Engine"]
 
@@ -59,6 +60,7 @@ class Engine(WorkingEngine, Tails, Sender):
         clock: Callable[[], datetime] | None = None,
         authorize: Authorize | None = None,
         notify: bool = False,
+        retention: Retention | None = None,
     ) -> None:
         """Open a ledger; a fresh database is made ready.
 
@@ -69,13 +71,14 @@ class Engine(WorkingEngine, Tails, Sender):
             authorize: says whether an actor may send an event; all may if it is not given.
             notify: whether workers of other processes that listen are told after commits that ask for effects or set
                 timers; on PostgreSQL alone.
+            retention: how long what is not needed any more is kept; for ever if it is not given.
 
         Raises:
             LedgerUnavailable: the database can't be opened.
             LedgerOutdated: its schema is not the one that this version of stateward knows.
             DefinitionError: a version of a lifecycle was registered in it with another digest.
         """
-        self._core = EngineCore(lifecycles, clock, authorize)
+        self._core = EngineCore(lifecycles, clock, authorize, retention)
         self._ledger: Ledger = open_ledger(ledger)
         try:
             self._prepare_work(self._ledger, notify=notify)

@@ -15,6 +15,7 @@ import msgspec
 from stateward.errors import LedgerUnavailable
 from stateward.ledger.after_commit import WorkOperation
 from stateward.ledger.following import FollowOperation
+from stateward.ledger.retaining import RetainOperation
 from stateward.ledger.rows import CensusMove, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
 
 __all__ = [
@@ -224,6 +225,7 @@ Operation: TypeAlias = (
     | RegisterLifecycle
     | WorkOperation
     | FollowOperation
+    | RetainOperation
 )
 
 Page: TypeAlias = list[Any]

@@ -200,6 +200,8 @@ class Fold:
 
     def _send(self, pair: Pair, snapshot: Snapshot[Any]) -> Answer | StatewardError:
         assert pair.event is not None
+        if pair.expires_at is not None and pair.expires_at < self._now:
+            return self._refuse(pair, Refusal("expired", pair.kind, snapshot.state, pair.name))
         if pair.expected_revision is not None and pair.expected_revision != self._revision:
             return self._refuse(pair, Refusal("stale", pair.kind, snapshot.state, pair.name))
         outcome = advance(snapshot, pair.event, self._meta(pair))

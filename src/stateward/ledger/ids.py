@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from threading import Lock
 
-__all__ = ["PARTS", "RecordIds", "minted_at", "part_of"]
+__all__ = ["PARTS", "RecordIds", "first_id", "minted_at", "part_of"]
 
 PARTS = 64
 """How many parts the entities of a ledger fall into; workers lease parts."""
@@ -29,6 +29,12 @@ def part_of(kind: str, entity: str) -> int:
 def minted_at(record: str) -> int:
     """When a record's id was minted, in microseconds since 1970, to the millisecond."""
     return int(record[:8] + record[9:13], 16) * 1000
+
+
+def first_id(milliseconds: int) -> str:
+    """The least id of a millisecond since 1970, which none has: lower ones are of the time before."""
+    value = f"{max(0, milliseconds):012x}{'0' * 20}"
+    return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
 
 
 class RecordIds:

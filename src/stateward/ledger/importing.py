@@ -102,7 +102,7 @@ def import_log(
     Raises:
         ImportStopped: a row can't be read, and nothing of its batch was sent; or an event met an error, and the others
             of its batch are done.
-        Conflict: an earlier run sent something else in the place of a row.
+        Conflict: an earlier run sent something else in the place of a row, or an entity's older records are archived.
         LedgerUnavailable: the ledger is away; the import goes on from there when it is run again.
     """
     work = _Import(log, target, skips_bad=skips_bad)
@@ -178,9 +178,13 @@ class _Import:
         prefix = f"import:{self._log.digest}:"
         states = self._target.states([each for each in entities if each not in self._known])
         for entity, state in states.items():
+            history = list(self._target.history(entity))
+            if not history or history[0].revision != 1:
+                problem = "its older records are archived, so that nobody can tell here what an earlier run has done"
+                raise Conflict(problem, lifecycle=self._log.mapping.chart.kind, entity=entity)
             done = {
                 record.key: record
-                for record in self._target.history(entity)
+                for record in history
                 if record.key is not None and record.source == "import" and record.key.startswith(prefix)
             }
             numbers = [int(end) for key in done if (end := key.removeprefix(prefix)).isdecimal()]

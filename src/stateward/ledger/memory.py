@@ -25,6 +25,7 @@ from stateward.ledger.contract import (
 )
 from stateward.ledger.driving import drive
 from stateward.ledger.memory_following import FOLLOW, Feed
+from stateward.ledger.memory_retaining import MemoryRetention
 from stateward.ledger.memory_work import MemoryWork
 from stateward.ledger.rows import EffectKey, EntityRow, OutboxRow, ReceiptRow, RecordRow, TimerRow
 
@@ -50,6 +51,7 @@ class MemoryLedger:
         self._census: dict[tuple[str, int, str], int] = {}
         self._feed: Feed = []
         self._work = MemoryWork(self._outbox, self._timers, self._records)
+        self._retention = MemoryRetention(self._receipts, self._work.dead_letters)
 
     def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol; see `Ledger.run`. A transaction holds the lock from its beginning to its end."""
@@ -79,6 +81,7 @@ class MemoryLedger:
             RegisterLifecycle: self._register_lifecycle,
             **self._work.operations,
             **{each: partial(follow, self._feed) for each, follow in FOLLOW.items()},
+            **self._retention.operations,
         }
         return run[type(operation)](operation)
 

@@ -96,6 +96,11 @@ class MemoryWork:
             TakeParts: self._take_parts,
         }
 
+    @property
+    def dead_letters(self) -> dict[tuple[str, str, int, int], DeadLetterRow]:
+        """The effects that died, of which retention deletes the oldest."""
+        return self._dead
+
     # Leases.
 
     def _add_worker(self, operation: AddWorker) -> Page:

@@ -49,6 +49,8 @@ class Pair(msgspec.Struct, kw_only=True, eq=False):
     digest: bytes = b""
     """Of name and payload, if there is a key."""
     expected_revision: int | None = None
+    expires_at: int | None = None
+    """When it is too old to be applied, since the receipt that would tell of it may be gone; None: never."""
     source: Source = "call"
     cause: str | None = None
     end: EffectEnd | None = None

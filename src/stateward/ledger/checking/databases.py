@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-__all__ = ["Database", "open_database"]
+__all__ = ["Database", "open_database", "sqlite_file_of"]
 
 PARTITIONS_AHEAD = 1
 """Months ahead that need a partition by now; an upgrade makes more, so that there is time to run it again."""
@@ -59,11 +59,23 @@ def open_database(address: str, *, may_be_new: bool = False) -> Generator[Databa
         LedgerUnavailable: there is no such kind of database, or it is away.
         ExtraMissing: its driver is not installed.
     """
+    path = sqlite_file_of(address, may_be_new=may_be_new)
+    if path is not None:
+        yield _Sqlite(path)
+        return
+    with _open_postgres(address) as database:
+        yield database
+
+
+def sqlite_file_of(address: str, *, may_be_new: bool = False) -> str | None:
+    """The SQLite file that an address names; None: it is one of PostgreSQL.
+
+    Raises:
+        LedgerUnavailable: it names neither, or a file that is not there.
+    """
     scheme, separator, rest = address.partition("://")
     if scheme in ("postgres", "postgresql"):
-        with _open_postgres(address) as database:
-            yield database
-        return
+        return None
     path = address if not separator else rest.removeprefix("/")
     if (separator and scheme != "sqlite") or path in ("", ":memory:"):
         message = f"{address} is no database that lasts: sqlite:///file and postgresql://user@host/name are"
@@ -71,7 +83,7 @@ def open_database(address: str, *, may_be_new: bool = False) -> Generator[Databa
     if not (may_be_new or Path(path).exists()):
         message = f"there is no file {path}; `stateward db upgrade` makes one"
         raise LedgerUnavailable(message)
-    yield _Sqlite(path)
+    return path
 
 
 class _Sqlite:

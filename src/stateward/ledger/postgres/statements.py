@@ -22,6 +22,7 @@ from stateward.ledger.contract import (
     Trip,
 )
 from stateward.ledger.postgres.following import FOLLOW
+from stateward.ledger.postgres.retaining import RETAIN
 from stateward.ledger.postgres.statement import FIRST_TIME, Statement, array_of, columns_of
 from stateward.ledger.postgres.work import WORK
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
@@ -237,4 +238,5 @@ _MAKE: dict[type, Callable[[Any], list[Statement]]] = {
     RegisterLifecycle: _register_lifecycle,
     **WORK,
     **FOLLOW,
+    **RETAIN,
 }

@@ -33,6 +33,7 @@ from stateward.ledger.driving import drive
 from stateward.ledger.rows import EntityRow, ReceiptRow, RecordRow
 from stateward.ledger.sql import read_queries
 from stateward.ledger.sqlite.following import FOLLOW
+from stateward.ledger.sqlite.retaining import RETAIN
 from stateward.ledger.sqlite.schema import check_schema, schema_version, upgrade_schema
 from stateward.ledger.sqlite.work import WORK, packed_id, unpacked_id
 
@@ -374,6 +375,7 @@ _RUN: dict[type, Callable[[sqlite3.Cursor, Any], Page]] = {
     RegisterLifecycle: _register_lifecycle,
     **WORK,
     **FOLLOW,
+    **RETAIN,
 }
 
 
