@@ -124,8 +124,9 @@ def either(request: pytest.FixtureRequest, make_ledger: MakeLedger, clock: Clock
 
 def handles(engine: AnyEngine, *given: Any, **named: Any) -> Callable[[Any], Any]:
     """Register a handler with an engine of either kind."""
-    made: Any = getattr(engine, "engine", engine).handles(*given, **named)
-    return made  # type: ignore[no-any-return]
+    of_tasks: Any = getattr(engine, "engine", engine)
+    made: Callable[[Any], Any] = of_tasks.handles(*given, **named)
+    return made
 
 
 def ask(engine: AnyEngine, entity: str, *what: str) -> Any:
