@@ -66,16 +66,21 @@ def postgres_dsn(work_dsn: str) -> Iterator[str]:
     """A database that is empty but for its schema."""
     yield work_dsn
     with psycopg.connect(work_dsn) as connection:
-        # Records can't be deleted but so; and what still holds a row of this test is to fail it, not to keep the next.
-        connection.execute("SET LOCAL session_replication_role = replica")
-        connection.execute("SET LOCAL lock_timeout = '5s'")
-        tables = connection.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
-            " AND NOT relispartition AND relname NOT IN ('stateward_schema', 'part')"
-        ).fetchall()
-        for (table,) in tables:
-            connection.execute(f"DELETE FROM {table}".encode())
-        connection.execute("UPDATE part SET owner = NULL, epoch = 0")
+        empty(connection)
+
+
+def empty(connection: psycopg.Connection[Any]) -> None:
+    """Take all rows out of a ledger's database, but for its schema's."""
+    # Records can't be deleted but so; and what still holds a row of this test is to fail it, not to keep the next.
+    connection.execute("SET LOCAL session_replication_role = replica")
+    connection.execute("SET LOCAL lock_timeout = '5s'")
+    tables = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+        " AND NOT relispartition AND relname NOT IN ('stateward_schema', 'part')"
+    ).fetchall()
+    for (table,) in tables:
+        connection.execute(f"DELETE FROM {table}".encode())
+    connection.execute("UPDATE part SET owner = NULL, epoch = 0")
 
 
 @pytest.fixture
@@ -119,8 +124,9 @@ def either(request: pytest.FixtureRequest, make_ledger: MakeLedger, clock: Clock
 
 def handles(engine: AnyEngine, *given: Any, **named: Any) -> Callable[[Any], Any]:
     """Register a handler with an engine of either kind."""
-    made: Any = getattr(engine, "engine", engine).handles(*given, **named)
-    return made  # type: ignore[no-any-return]
+    of_tasks: Any = getattr(engine, "engine", engine)
+    made: Callable[[Any], Any] = of_tasks.handles(*given, **named)
+    return made
 
 
 def ask(engine: AnyEngine, entity: str, *what: str) -> Any:

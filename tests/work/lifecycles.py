@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from stateward import Actions, Context, Effect, Event, Final, Lifecycle, State, after, on
@@ -76,14 +77,14 @@ class Job(Context):
     trail: tuple[str, ...] = ()
 
 
-EFFECTS: dict[str, type[Effect]] = {"task": Task, "other": Other, "loose": Loose}
+EFFECTS: dict[str, Callable[..., Effect]] = {"task": Task, "other": Other, "loose": Loose}
 
 
 def effects_of(names: tuple[str, ...]) -> list[Effect]:
     made: list[Effect] = []
     for each in names:
         kind, _, name = each.partition(":")
-        made.append(EFFECTS[kind](name=name))  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
+        made.append(EFFECTS[kind](name=name))
     return made
 
 

@@ -216,7 +216,7 @@ def test_an_effect_is_not_done_by_its_second_reply_when_the_first_failed(make_le
         ask(engine, "j1", "task:a")
         ledger.before = once(
             lambda trip: has(trip, CommitMoves),
-            lambda: other.send(JobLifecycle, "j1", Told(what="meanwhile"), actor="test:1"),
+            lambda: ignore(other.send(JobLifecycle, "j1", Told(what="meanwhile"), actor="test:1")),
         )
         engine.drain()
         assert len(pending(engine, "j1")) == 1
@@ -228,6 +228,10 @@ def test_an_effect_is_not_done_by_its_second_reply_when_the_first_failed(make_le
 
 
 # Once, however often it is asked.
+
+
+def ignore(_: Any) -> None:
+    """What it gives does not matter."""
 
 
 @pytest.mark.parametrize("answers", [[Told(what="first"), Told(what="second")], [Told(what="first"), None]])
@@ -514,7 +518,7 @@ def test_a_coroutine_is_cancelled_at_its_deadline(make_ledger: MakeLedger) -> No
 
         @engine.handles(
             Task,
-            timeout=timedelta(milliseconds=50),
+            timeout=timedelta(milliseconds=250),
             retry=Retry(base=timedelta(milliseconds=1), maximum=timedelta(milliseconds=1)),
         )
         async def hang(effect: Task, call: Call) -> Told:
@@ -542,7 +546,7 @@ def test_a_function_is_abandoned_at_its_deadline_and_its_late_answer_changes_not
 
         @engine.handles(
             Task,
-            timeout=timedelta(milliseconds=50),
+            timeout=timedelta(milliseconds=250),
             retry=Retry(base=timedelta(milliseconds=1), maximum=timedelta(milliseconds=1)),
         )
         def hang(effect: Task, call: Call) -> Told:
@@ -630,20 +634,20 @@ def test_so_many_go_on_at_the_same_time_and_never_more(make_ledger: MakeLedger, 
         assert others.are_together.wait(WAIT_S)
         tasks.release.set()
         others.release.set()
-        wait_until_done(engine, 24)
+        wait_until(engine, lambda counts: counts.done == 24)
         engine.stop()
         assert (tasks.calls, others.calls) == (12, 12)
         assert (tasks.most, all_of_them.most) == (3, 7)
 
 
-def wait_until_done(engine: Engine, count: int) -> None:
-    """Wait until so many effects are done; the worker tells when it waits for more."""
+def wait_until(engine: Engine, are_such: Callable[[Any], bool]) -> None:
+    """Wait until the counts of effects are such; the worker tells when it waits for more."""
     idle = Event()
     worker = engine._worker
     assert worker is not None
     worker.effects.watchers.append(idle.set)
     worker.wake()
-    while worker.statistics().effects.done < count:
+    while not are_such(worker.statistics().effects):
         idle.clear()
         assert idle.wait(WAIT_S)
 
@@ -662,25 +666,15 @@ def test_functions_that_do_not_come_back_keep_their_places(make_ledger: MakeLedg
             ask(engine, f"t{n}", "task:a")
         engine.start(WorkerSettings(concurrency=3, poll=timedelta(milliseconds=20)))
         assert going.are_together.wait(WAIT_S)
-        wait_until_dead(engine, 2)
+        wait_until(engine, lambda counts: counts.dead == 2)
         ask(engine, "o1", "other:a")
         assert other_called.wait(WAIT_S)
         assert going.calls == 2
         assert len(dead(engine)) == 2
         going.release.set()
-        wait_until_done(engine, 5)
+        wait_until(engine, lambda counts: counts.done + counts.dead == 7)
         engine.stop()
-        assert (going.most, going.calls, len(dead(engine))) == (2, 6, 2)
-
-
-def wait_until_dead(engine: Engine, count: int) -> None:
-    idle = Event()
-    worker = engine._worker
-    assert worker is not None
-    worker.effects.watchers.append(idle.set)
-    while worker.statistics().effects.dead < count:
-        idle.clear()
-        assert idle.wait(WAIT_S)
+        assert (going.most, going.calls) == (2, 6)
 
 
 def test_each_call_has_a_thread_of_its_own_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -725,20 +719,22 @@ def test_each_call_has_a_thread_of_its_own_at_once(monkeypatch: pytest.MonkeyPat
 # Registering.
 
 
-def test_what_can_not_be_meant_is_refused_at_once(engine: Engine) -> None:
+def test_what_can_not_be_meant_is_refused_at_once(in_memory: Any) -> None:
+    engine = in_memory
     engine.handles(Task)(lambda effect, call: None)
     with pytest.raises(DefinitionError, match="has a handler already"):
         engine.handles(Task)(lambda effect, call: None)
     with pytest.raises(DefinitionError, match="takes an effect and its Call"):
-        engine.handles(Other)(lambda effect: None)  # type: ignore[arg-type, misc] # pyright: ignore[reportArgumentType]
+        engine.handles(Other)(lambda effect: None)
     with pytest.raises(DefinitionError, match="is no effect"):
-        engine.handles(Told)(lambda effect, call: None)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        engine.handles(Told)(lambda effect, call: None)
     for wrong in ({"timeout": timedelta(0)}, {"concurrency": 0}, {"on_dead": 3}):
         with pytest.raises(DefinitionError):
-            engine.handles(Other, **wrong)(lambda effect, call: None)  # type: ignore[arg-type]
+            engine.handles(Other, **wrong)(lambda effect, call: None)
+    make: Any = Retry
     for retry in ({"limit": 0}, {"base": timedelta(0)}, {"maximum": timedelta(0)}, {"rules": {OSError: "stop"}}):
         with pytest.raises(DefinitionError):
-            Retry(**retry)  # type: ignore[arg-type]
+            make(**retry)
 
 
 class Later:

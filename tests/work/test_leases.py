@@ -217,7 +217,7 @@ def test_no_part_is_taken_while_all_are_given_back(make_ledger: MakeLedger) -> N
                 await beat  # which is over by then, or would take its parts right before
             return await run(again())
 
-        lease._ground.run = wait_before_taking  # type: ignore[assignment, method-assign]
+        lease._ground.run = wait_before_taking
         beat = asyncio.create_task(lease.keep())
         await asyncio.wait_for(asked.wait(), WAIT_S)
         ending = asyncio.create_task(lease.end())
@@ -319,7 +319,7 @@ def gone_process() -> str:
 def test_a_slow_handler_keeps_its_lease(make_ledger: MakeLedger) -> None:
     """Beats go on for as long as it takes: so many that a peer would have taken it for dead several times."""
     ledger = Watched(make_ledger())
-    settings = WorkerSettings(lease=timedelta(milliseconds=200), poll=timedelta(milliseconds=50))
+    settings = WorkerSettings(lease=timedelta(milliseconds=500), poll=timedelta(milliseconds=50))
     with Engine(ledger, lifecycles=[JobLifecycle]) as engine, Engine(make_ledger(), lifecycles=[JobLifecycle]) as peer:
         begun, beaten = Event(), Event()
         beats = 0
@@ -328,7 +328,7 @@ def test_a_slow_handler_keeps_its_lease(make_ledger: MakeLedger) -> None:
             nonlocal beats
             if begun.is_set() and has(trip, RaiseBeat):
                 beats += 1
-                if beats == 20:
+                if beats == 12:
                     beaten.set()
 
         ledger.after = count

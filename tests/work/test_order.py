@@ -283,7 +283,6 @@ def test_what_was_read_before_a_part_changed_hands_is_dropped(make_ledger: MakeL
                 other = await dispatcher_of(engine, ledger)
                 await other._lease.keep()
                 assert other._lease.parts
-                engine._handlers._handlings["Task"]
                 ledger.run(end_first(engine, rows))
                 await other._lease._release(list(other._lease.parts))
                 await other._lease.abandon()
@@ -305,7 +304,8 @@ def end_first(engine: Engine, rows: Any) -> Any:
     from stateward.ledger.contract import Trip
     from stateward.ledger.rows import EffectEnd
 
-    yield Trip((EndEffects((EffectEnd(*rows[0][:5], 1),)),), begins=True, commits=True)
+    part, kind, entity, revision, n = rows[0][:5]
+    yield Trip((EndEffects((EffectEnd(part, kind, entity, revision, n, 1),)),), begins=True, commits=True)
 
 
 def test_nothing_that_is_read_while_it_stops_is_left_in_hand(make_ledger: MakeLedger) -> None:
@@ -329,7 +329,8 @@ def test_nothing_that_is_read_while_it_stops_is_left_in_hand(make_ledger: MakeLe
         assert worker is not None
         assert background is not None
         assert background._loop is not None
-        background._loop.call_soon_threadsafe(lambda: (worker.stop(30.0), is_stopping.set()))
+        background._loop.call_soon_threadsafe(worker.stop, 30.0)
+        background._loop.call_soon_threadsafe(is_stopping.set)
         engine.stop()
         assert seen == []
         with Engine(make_ledger(), lifecycles=[JobLifecycle]) as other:

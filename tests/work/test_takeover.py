@@ -33,7 +33,7 @@ QUICK = WorkerSettings(poll=timedelta(milliseconds=20))
 def take_the_lease_away(engine: Engine) -> None:
     """As a peer does that has seen no sign of life."""
     [row] = read(engine, FetchWorkers())
-    assert write(engine, RemoveWorker(row.id, row.beat)) == [[(row.id,)]]
+    assert write(engine, RemoveWorker(row.id)) == [[(row.id,)]]
 
 
 # A worker that was taken for dead.

@@ -185,9 +185,9 @@ class PostgresLedger:
 
 
 # What is run here finds a few rows by key: compiling it takes longer than running it; a plan that was made while a
-# table was empty, and reads it from end to end, is kept when the table is not; and whoever holds a row for longer is
-# not waited for by a whole batch.
-_SETTINGS = b"SET jit = off; SET enable_seqscan = off; SET lock_timeout = '100ms'"
+# table was empty, and reads it from end to end, or all that is due to sort it, is kept when the table is not; and
+# whoever holds a row for longer is not waited for by a whole batch.
+_SETTINGS = b"SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET lock_timeout = '100ms'"
 
 
 def _configure(connection: psycopg.Connection[Any]) -> None:

@@ -33,6 +33,7 @@ UPDATE part SET owner = NULL WHERE owner = %s AND part = ANY (%s::smallint[]);
 SELECT stateward_hold_lease(%s);
 
 -- name: fetch_effects
+-- By kind and without its index: else what is due is sorted while statistics take it for few.
 SELECT part, kind, entity, revision, n, effect, payload::text, record::text, attempts, stateward_micros(next_attempt),
     last_error, traceparent
 FROM outbox o
@@ -40,7 +41,7 @@ WHERE (part, kind, entity, revision, n)
         > (%(a_part)s::smallint, %(a_kind)s::text, %(a_entity)s::text, %(a_revision)s::bigint, %(a_n)s::integer)
     AND part = ANY (%(parts)s::smallint[])
     AND (next_attempt IS NULL OR next_attempt <= stateward_time(%(now)s))
-    AND kind = ANY (%(kinds)s::text[]) AND effect = ANY (%(effects)s::text[])
+    AND (kind || '') = ANY (%(kinds)s::text[]) AND effect = ANY (%(effects)s::text[])
     AND (
         effect = ANY (%(unordered)s::text[])
         OR NOT EXISTS (
@@ -119,11 +120,13 @@ FROM revived
 RETURNING kind, entity, revision, n;
 
 -- name: fetch_timers
+-- By kind as above.
 SELECT t.kind, t.entity, t.name, t.revision, t.part, stateward_micros(t.due_at), t.record::text, t.traceparent
 FROM unnest(%(parts)s::smallint[]) AS p (part)
 CROSS JOIN LATERAL (
     SELECT * FROM timer
-    WHERE timer.part = p.part AND due_at <= stateward_time(%(now)s) AND kind = ANY (%(kinds)s::text[])
+    WHERE timer.part = p.part AND due_at <= stateward_time(%(now)s)
+        AND (kind || '') = ANY (%(kinds)s::text[])
         AND NOT EXISTS (
             SELECT FROM pause WHERE resumed_at IS NULL AND scope = 'kind' AND pause.name = timer.kind
         )
