@@ -197,7 +197,7 @@ def test_a_month_is_written_and_read_back_and_only_then_dropped(place: Place, fo
         assert sum(engine.census(CountLifecycle).values()) == 2
     with open_database(place.address) as database:
         faults = find_faults(database.read_facts(), [], outbox_age_s=1e12)
-    assert {each.check for each in faults} <= {"version", "partition"}
+    assert {each.check for each in faults} <= {"version", "partition", "worker"}
     assert not [each for each in faults if "there is no partition" in each.what]
 
 
