@@ -103,9 +103,9 @@ class Watcher:
         """Take the port of the services."""
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
-    def books(self) -> Books:
-        """All that the services know."""
-        return msgspec.json.decode(self._get("/books"), type=Books)
+    def books(self, of: str = "") -> Books:
+        """All that the services know; of orders whose names begin so."""
+        return msgspec.json.decode(self._get(f"/books?of={of}"), type=Books)
 
     def calls(self, beyond: int) -> int:
         """How many calls there were; waits for a moment until it is more than this."""

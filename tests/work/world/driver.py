@@ -15,6 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, Self
 
+import psycopg
+
 from stateward import Engine, Event, LedgerUnavailable, Sending, StatewardError
 from stateward.engine import Creating
 from tests.work.world.checking import Evidence, violations
@@ -22,7 +24,7 @@ from tests.work.world.client import Watcher, events_of
 from tests.work.world.clock import WorldClock
 from tests.work.world.commands import Start
 from tests.work.world.faults import draw_traits
-from tests.work.world.gathering import gather, read_rows
+from tests.work.world.gathering import Rows, gather
 from tests.work.world.lifecycle import FINAL_STATES, Cancel, Checkout, Order, OrderLifecycle
 from tests.work.world.processes import Fleet, Services, WorkerProcess
 
@@ -237,7 +239,7 @@ class World:
         while True:
             try:
                 return act()
-            except LedgerUnavailable:
+            except (LedgerUnavailable, psycopg.OperationalError):
                 if time.monotonic() > deadline:
                     raise
 
@@ -290,14 +292,18 @@ class World:
             self._fleet.wait_over(each)
         self._note(what)
 
-    def _note(self, what: str) -> None:
-        self.deeds_done[what] = self.deeds_done.get(what, 0) + 1
+    def _note(self, what: str, times: int = 1) -> None:
+        self.deeds_done[what] = self.deeds_done.get(what, 0) + times
 
     def _has_lost_lease(self, worker: WorkerProcess) -> bool:
         """Whether a stopped worker's peers have taken over from it."""
         query = f"SELECT count(*) FROM worker WHERE process LIKE '%#{worker.pid}/%'"
-        [(there,)] = self._patiently(lambda: read_rows(self.address, query))
+        [(there,)] = self._patiently(lambda: self._look(query))
         return not there
+
+    def _look(self, query: str) -> list[tuple[Any, ...]]:
+        with Rows(self.address) as rows:
+            return rows.read(query)
 
     def _pass_time(self, *, is_idle: bool) -> None:
         if is_idle:
@@ -307,16 +313,25 @@ class World:
 
     def _retry_dead(self) -> bool:
         """Retry what died; whether anything had."""
-        return bool(self._patiently(self.engine.retry))
+        retried = self._patiently(self.engine.retry)
+        if retried:
+            self._note("retried", retried)
+        return bool(retried)
 
     # The end.
 
+    def told(self) -> str:
+        """What befell it, and how it ended."""
+        return f"{self.turn} turns, {self._calls} calls, {self.deeds_done}, {self.engine.census(OrderLifecycle)}"
+
     def _is_done(self) -> bool:
-        left = (read_rows(self.address, f"SELECT count(*) FROM {each}") for each in ("outbox", "timer", "dead_letter"))
-        return self._count_final() == len(self._orders) and not any(found for [(found,)] in left)
+        if self._count_final() < len(self._orders):
+            return False
+        with Rows(self.address) as rows:
+            return not any(rows.left().values())
 
     def _stuck(self) -> str:
-        left = [read_rows(self.address, f"SELECT * FROM {each} LIMIT 5") for each in ("outbox", "timer", "dead_letter")]
+        left = [self._look(f"SELECT * FROM {each} LIMIT 5") for each in ("outbox", "timer", "dead_letter")]
         return f"seed {self.seed}, turn {self.turn}: stuck: {self.engine.census(OrderLifecycle)} {left}"
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import Literal, NamedTuple, get_args
 
-__all__ = ["ATTEMPTS_MAX", "CURSED_CALLS", "Fate", "Traits", "draw_fate", "draw_traits"]
+__all__ = ["ATTEMPTS_MAX", "CURSED_CALLS", "Fate", "Traits", "draw_fate", "draw_traits", "named_fate"]
 
 Fate = Literal[
     "plain",  # done, and answered
@@ -74,3 +74,12 @@ def draw_traits(seed: int, order: str) -> Traits:
         cancels_after=chance.choice((-1.0, 0.0, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2)) if cancels else None,
         copies=chance.choice((0, 0, 0, 1, 2)),
     )
+
+
+def named_fate(operation: str, order: str, nth: int) -> Fate:
+    """What happens to the nth call of an operation, from 0, where nothing happens but what the order's name says."""
+    if (order.endswith("stumbling") and operation == "charge" and nth == 0) or (
+        order.endswith("abandoned") and operation == "reserve" and nth < ATTEMPTS_MAX
+    ):
+        return "broken_before"
+    return "plain"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 
@@ -16,7 +16,7 @@ from tests.work.world.checking import Evidence
 from tests.work.world.lifecycle import OrderLifecycle
 from tests.work.world.services import Books
 
-__all__ = ["gather", "read_rows"]
+__all__ = ["Rows", "gather"]
 
 _LIMIT = 500
 _PAGE = 200
@@ -27,16 +27,33 @@ _LEFT = {
 }
 
 
-def read_rows(address: str, query: str) -> list[tuple[Any, ...]]:
-    """Read rows past the ledger, by a connection of one's own."""
-    if address.startswith("postgresql"):
-        with psycopg.connect(address) as postgres:
-            return postgres.execute(query.encode()).fetchall()
-    sqlite = sqlite3.connect(address)
-    try:
-        return sqlite.execute(query).fetchall()
-    finally:
-        sqlite.close()
+class Rows:
+    """Reads a ledger's tables past the ledger, by a connection of its own."""
+
+    def __init__(self, address: str) -> None:
+        """Take the ledger's address."""
+        self._connection: Any = (
+            psycopg.connect(address, autocommit=True)
+            if address.startswith("postgresql")
+            else sqlite3.connect(address, timeout=10)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def read(self, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        rows: list[tuple[Any, ...]] = self._connection.execute(query).fetchall()
+        return rows
+
+    def left(self) -> dict[str, int]:
+        """What is still to be done, counted."""
+        query = ", ".join(f"(SELECT count(*) FROM {each})" for each in ("outbox", "timer", "dead_letter"))
+        [counts] = self.read(f"SELECT {query}")
+        return dict(zip(_LEFT, counts, strict=True))
 
 
 def gather(
@@ -48,11 +65,13 @@ def gather(
     ids = list(entities)
     for first in range(0, len(ids), _PAGE):
         histories.update(engine._ledger.run(_histories(ids[first : first + _PAGE])))
+    with Rows(address) as rows:
+        left = {name: rows.read(query) for name, query in _LEFT.items()}
     return Evidence(
         entities=entities,
         histories=histories,
         books=books,
-        **{name: read_rows(address, query) for name, query in _LEFT.items()},
+        **left,
         census=engine.census(OrderLifecycle),
         expected=frozenset(expected),
         crashes=list(crashes),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Condition, Thread
+from threading import Condition, Lock, Thread
 from typing import Self
 
 import msgspec
@@ -41,9 +41,13 @@ def end(process: subprocess.Popen[bytes]) -> None:
 class Services:
     """The services' process."""
 
-    def __init__(self, seed: int) -> None:
-        """Start it, and wait until it serves."""
-        self._process = spawn("tests.work.world.provider", str(seed))
+    def __init__(self, seed: int | None = None) -> None:
+        """Start it, and wait until it serves.
+
+        Args:
+            seed: what its misfortunes are drawn from; None: it goes by the names of orders.
+        """
+        self._process = spawn("tests.work.world.provider", "named" if seed is None else str(seed))
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
 
@@ -95,6 +99,7 @@ class Fleet:
         self._nursery = spawn("tests.work.world.worker")
         self._moved = Condition()
         self._born: SimpleQueue[int] = SimpleQueue()
+        self._starting = Lock()
         self.workers: dict[int, WorkerProcess] = {}
         """All that ever were, by pid."""
         self._ended: dict[int, int] = {}
@@ -132,8 +137,9 @@ class Fleet:
 
     def start(self, start: Start) -> WorkerProcess:
         """Start a worker."""
-        self._say(start)
-        pid = self._born.get(timeout=WAIT_S)
+        with self._starting:
+            self._say(start)
+            pid = self._born.get(timeout=WAIT_S)
         worker = WorkerProcess(start, pid, self._say)
         with self._moved:
             self.workers[pid] = worker

@@ -1,6 +1,6 @@
 """The services as a real HTTP server in a process of its own, with misfortunes.
 
-    python -m tests.work.world.provider SEED
+    python -m tests.work.world.provider SEED|named
 
 It prints its port and serves until its standard input ends. `POST /<operation>` honours a call; `GET /payments/<order>`
 is for reconciliation; `GET /books`, `/callbacks?beyond=N` and `/calls?beyond=N` are for the test, and the last waits
@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from tests.work.world.faults import Fate, draw_fate, draw_traits
+from tests.work.world.faults import Fate, draw_fate, draw_traits, named_fate
 from tests.work.world.services import Answer, Call, Services
 
 __all__ = ["Provider", "main"]
@@ -57,8 +57,8 @@ class Provider:
                 if request.method == "POST":
                     is_kept = await self._call(path.removeprefix("/"), request, reader, writer)
                 else:
-                    beyond = int(parse_qs(query).get("beyond", ["0"])[0])
-                    status, body = await self._look(path, beyond)
+                    asked = {name: values[-1] for name, values in parse_qs(query).items()}
+                    status, body = await self._look(path, asked.get("of", ""), int(asked.get("beyond", "0")))
                     write_answer(writer, status, body)
                     is_kept = True
                 if not is_kept:
@@ -66,11 +66,11 @@ class Provider:
                 await writer.drain()
         writer.close()
 
-    async def _look(self, path: str, beyond: int) -> tuple[int, Any]:
+    async def _look(self, path: str, of: str, beyond: int) -> tuple[int, Any]:
         if path.startswith("/payments/"):
             return 200, self.services.payment(path.removeprefix("/payments/"))
         if path == "/books":
-            return 200, self.services.books
+            return 200, self.services.books.of(of) if of else self.services.books
         if path == "/callbacks":
             return 200, self.callbacks[beyond:]
         if path == "/calls":
@@ -160,12 +160,23 @@ async def gone(reader: asyncio.StreamReader) -> None:
             pass
 
 
-async def main(seed: int) -> None:
-    """Serve until standard input ends."""
+def named_provider() -> Provider:
+    """The services of a world in which nothing happens but what the names of orders say."""
+    services = Services(lambda order: order.endswith("declined"), lambda order: order.endswith("lacking"))
+    return Provider(services, named_fate)
+
+
+def drawn_provider(seed: int) -> Provider:
+    """The services of a world in which everything is drawn from a seed."""
     services = Services(
         lambda order: draw_traits(seed, order).is_declined, lambda order: draw_traits(seed, order).is_out_of_stock
     )
-    provider = Provider(services, lambda operation, order, nth: draw_fate(seed, operation, order, nth))
+    return Provider(services, lambda operation, order, nth: draw_fate(seed, operation, order, nth))
+
+
+async def main(seed: str) -> None:
+    """Serve until standard input ends."""
+    provider = named_provider() if seed == "named" else drawn_provider(int(seed))
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, backlog=1000)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
@@ -173,4 +184,4 @@ async def main(seed: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(sys.argv[1]))

@@ -68,6 +68,16 @@ class Books(msgspec.Struct):
     answers: dict[str, Answer] = {}
     """By key."""
 
+    def of(self, prefix: str) -> Books:
+        """What they know of orders whose names begin so."""
+        calls = [each for each in self.calls if each.order.startswith(prefix)]
+        keys = {each.key for each in calls}
+        return Books(
+            calls,
+            {order: each for order, each in self.accounts.items() if order.startswith(prefix)},
+            {key: each for key, each in self.answers.items() if key in keys},
+        )
+
 
 class Services:
     """The payment provider, the inventory and the post office."""
