@@ -30,6 +30,9 @@ AT_ONCE = 5
 POINTS_MIN = 40
 """Fewer points than that are not all that there are."""
 
+WAYS = ("threads", "tasks")
+"""Which engine the workers have."""
+
 
 @pytest.fixture
 def fleet() -> Iterator[Fleet]:
@@ -43,7 +46,7 @@ def services() -> Iterator[Services]:
         yield services
 
 
-def kill_at_every_point(make: Callable[[str], str], folder: Path, fleet: Fleet, services: Services) -> int:
+def kill_at_every_point(make: Callable[[str], str], folder: Path, fleet: Fleet, services: Services, way: str) -> int:
     """Kill a worker at each point in turn, until there is none any more; how many there were."""
     points = count(1)
     lock = Lock()
@@ -55,7 +58,7 @@ def kill_at_every_point(make: Callable[[str], str], folder: Path, fleet: Fleet, 
             with lock:
                 point = next(points)
             name = f"p{point}"
-            if not SmallWorld(make(name), folder, name, fleet, services).run(point):
+            if not SmallWorld(make(name), folder, name, fleet, services, has_tasks=way == "tasks").run(point):
                 return last
             last = point
 
@@ -63,8 +66,9 @@ def kill_at_every_point(make: Callable[[str], str], folder: Path, fleet: Fleet, 
         return max(each.result() for each in [threads.submit(go_on) for _ in range(AT_ONCE)])
 
 
+@pytest.mark.parametrize("way", WAYS)
 def test_a_worker_killed_at_any_point_loses_and_doubles_nothing_on_sqlite(
-    tmp_path: Path, fleet: Fleet, services: Services
+    tmp_path: Path, fleet: Fleet, services: Services, way: str
 ) -> None:
     template = tmp_path / "template.db"
     Engine(template, lifecycles=[OrderLifecycle]).close()
@@ -72,13 +76,14 @@ def test_a_worker_killed_at_any_point_loses_and_doubles_nothing_on_sqlite(
     def make(name: str) -> str:
         return str(shutil.copy(template, tmp_path / f"{name}.db"))
 
-    points = kill_at_every_point(make, tmp_path, fleet, services)
+    points = kill_at_every_point(make, tmp_path, fleet, services, way)
     print(f"{points} points")
     assert points >= POINTS_MIN
 
 
+@pytest.mark.parametrize("way", WAYS)
 def test_a_worker_killed_at_any_point_loses_and_doubles_nothing_on_postgres(
-    tmp_path: Path, fleet: Fleet, services: Services
+    tmp_path: Path, fleet: Fleet, services: Services, way: str
 ) -> None:
     with TemporaryDirectory(prefix="stateward-", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o755)
@@ -92,7 +97,7 @@ def test_a_worker_killed_at_any_point_loses_and_doubles_nothing_on_postgres(
                 execute(server, f"CREATE DATABASE {name} TEMPLATE template")
                 return server.uri(name)
 
-            points = kill_at_every_point(make, tmp_path, fleet, services)
+            points = kill_at_every_point(make, tmp_path, fleet, services, way)
         finally:
             server.stop()
     print(f"{points} points")

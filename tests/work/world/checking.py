@@ -110,10 +110,14 @@ def check_end(case: Case) -> Iterator[str]:
 
 
 def check_keys(case: Case) -> Iterator[str]:
-    """No key was honoured twice; the record of no reply and no timer stands there twice."""
+    """No key was honoured twice; no reply and no timer was recorded twice.
+
+    An effect that was given up, retried, and given up again tells so twice; that counts once if it was taken at all.
+    """
     applied = Counter(each.key for each in case.records if each.key is not None and each.outcome == "applied")
     yield from (f"the key {key} was honoured {count} times" for key, count in applied.items() if count > 1)
-    ours = Counter(each.key for each in case.records if each.source in ("effect", "timer"))
+    replies = [each for each in case.records if each.source == "effect" and not (each.key or "").endswith(":dead")]
+    ours = Counter(each.key for each in (*replies, *[each for each in case.records if each.source == "timer"]))
     yield from (f"{count} records stand under {key}" for key, count in ours.items() if count > 1)
 
 

@@ -19,6 +19,9 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The file of the clock."""
     log: str
     """The file that it writes to."""
+    has_tasks: bool = False
+    """Whether its engine is the one for tasks."""
+    lease_s: float = 1.5
     skew_s: float = 0.0
     fatal: int = 0
     """The number of the fault point that kills it; 0: none does."""

@@ -256,6 +256,7 @@ class World:
                     port=self._services.port,
                     clock=str(self._folder / "clock"),
                     log=str(self._folder / "workers.log"),
+                    has_tasks=number % 2 == 0,
                     skew_s=self._chance.uniform(-2, 2),
                     poisoned=self._poisoned,
                 )
@@ -313,7 +314,7 @@ class World:
 
     def _retry_dead(self) -> bool:
         """Retry what died; whether anything had."""
-        retried = self._patiently(self.engine.retry)
+        retried = self._patiently(lambda: self.engine.retry(self.engine.dead()))
         if retried:
             self._note("retried", retried)
         return bool(retried)

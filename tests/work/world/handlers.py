@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from stateward import Call, Effect, Engine, Entity, Event, Retry, Snooze
+from stateward import AsyncEngine, Call, Effect, Engine, Event, Retry, Snooze
+from stateward.ledger import Entity
 from tests.work.world.client import Busy, Caller, ServiceFailed, events_of
 from tests.work.world.clock import WorldClock
 from tests.work.world.faults import ATTEMPTS_MAX
@@ -60,7 +61,7 @@ class Handlers:
         self._caller, self._worker, self._reach = caller, worker, reach
         self._clock, self._poisoned = clock, poisoned
 
-    def register(self, engine: Engine) -> None:
+    def register(self, engine: Engine | AsyncEngine) -> None:
         """Register all of them."""
         long = timedelta(seconds=20)
         short = timedelta(seconds=CALL_TIMEOUT_S)

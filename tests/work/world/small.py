@@ -32,7 +32,9 @@ LOOKS_MAX = 4000
 class SmallWorld:
     """One ledger with a few orders, and one worker at a time."""
 
-    def __init__(self, address: str, folder: Path, name: str, fleet: Fleet, services: Services) -> None:
+    def __init__(
+        self, address: str, folder: Path, name: str, fleet: Fleet, services: Services, *, has_tasks: bool
+    ) -> None:
         """Take a ledger that is ready.
 
         Args:
@@ -41,8 +43,10 @@ class SmallWorld:
             name: tells its orders from those of other small worlds.
             fleet: what starts workers.
             services: what they call.
+            has_tasks: whether its workers have the engine for tasks.
         """
         self._address, self._folder, self._name, self._fleet, self._port = address, folder, name, fleet, services.port
+        self._has_tasks = has_tasks
         self._clock = WorldClock(folder / f"{name}.clock")
         self._orders = [f"{name}-{each}" for each in ORDERS]
 
@@ -101,6 +105,7 @@ class SmallWorld:
                 clock=str(self._folder / f"{self._name}.clock"),
                 log=str(self._folder / f"{self._name}.log"),
                 fatal=fatal,
+                has_tasks=self._has_tasks,
             )
         )
 
@@ -119,7 +124,7 @@ class SmallWorld:
         states = {each.id: each.state for each in engine.list(OrderLifecycle)}
         if all(state in FINAL_STATES for state in states.values()):
             if left["dead"]:
-                engine.retry()
+                engine.retry(engine.dead())
             return not any(left.values())
         if all(state in (*FINAL_STATES, "packing") for state in states.values()):
             cancelled = [each for each, state in states.items() if state == "packing" and each.endswith("cancelled")]

@@ -9,6 +9,7 @@ When its input ends, so do the workers and it.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import selectors
 import signal
@@ -22,7 +23,7 @@ import msgspec
 import stateward.ledger.postgres
 import stateward.ledger.sqlite
 import stateward.ledger.threaded  # noqa: F401 - forked workers have it loaded
-from stateward import Engine
+from stateward import AsyncEngine, Engine, WorkerSettings
 from tests.work.world.client import Caller
 from tests.work.world.clock import WorldClock
 from tests.work.world.commands import Signal, Start
@@ -37,10 +38,26 @@ def work(start: Start) -> None:
     """Work until stopped, or killed."""
     clock = WorldClock(Path(start.clock), timedelta(seconds=start.skew_s))
     points = FaultPoints(start.fatal)
+    handlers = Handlers(Caller(start.port, CALL_TIMEOUT_S), start.name, points.reach, clock, start.poisoned)
+    settings = WorkerSettings(lease=timedelta(seconds=start.lease_s), poll=timedelta(milliseconds=50))
+    if start.has_tasks:
+        tasks = AsyncEngine(start.address, lifecycles=[OrderLifecycle], clock=clock)
+        asyncio.run(work_with_tasks(tasks, handlers, points, settings))
+        return
     with Engine(start.address, lifecycles=[OrderLifecycle], clock=clock) as engine:
-        Handlers(Caller(start.port, CALL_TIMEOUT_S), start.name, points.reach, clock, start.poisoned).register(engine)
+        handlers.register(engine)
         plant(points)
-        engine.run()
+        engine.run(settings)
+
+
+async def work_with_tasks(
+    engine: AsyncEngine, handlers: Handlers, points: FaultPoints, settings: WorkerSettings
+) -> None:
+    """The same in an event loop."""
+    async with engine:
+        handlers.register(engine)
+        plant(points)
+        await engine.run(settings)
 
 
 class Nursery:
