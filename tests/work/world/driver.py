@@ -341,9 +341,7 @@ class World:
             if each.is_stopped:
                 each.go_on()
         for each in self._at_work():
-            each.terminate()
-        for each in self._fleet.workers.values():
-            self._fleet.wait_over(each)
+            self._fleet.end(each)
 
     def evidence(self) -> Evidence:
         """What is known in the end."""

@@ -78,8 +78,6 @@ def draw_traits(seed: int, order: str) -> Traits:
 
 def named_fate(operation: str, order: str, nth: int) -> Fate:
     """What happens to the nth call of an operation, from 0, where nothing happens but what the order's name says."""
-    if (order.endswith("stumbling") and operation == "charge" and nth == 0) or (
-        order.endswith("abandoned") and operation == "reserve" and nth < ATTEMPTS_MAX
-    ):
+    if order.endswith("abandoned") and operation == "reserve" and nth < ATTEMPTS_MAX:
         return "broken_before"
     return "plain"

@@ -86,6 +86,10 @@ class WorkerProcess:
         self.is_stopped = False
         self._send(Signal(pid=self.pid, number=signal.SIGCONT))
 
+    def tell(self) -> None:
+        """Have it write into its log where its threads are."""
+        self._send(Signal(pid=self.pid, number=signal.SIGUSR1))
+
     def terminate(self) -> None:
         """Ask it to end."""
         self._send(Signal(pid=self.pid, number=signal.SIGTERM))
@@ -150,3 +154,19 @@ class Fleet:
         """Wait until a worker has ended; whether it has."""
         with self._moved:
             return self._moved.wait_for(lambda: worker.is_over, timeout_s)
+
+    def end(self, worker: WorkerProcess) -> None:
+        """Ask a worker to end, and wait until it has: by itself, or at the point that kills it.
+
+        Raises:
+            AssertionError: it does not, or not well; its log is told.
+        """
+        worker.terminate()
+        is_over = self.wait_over(worker)
+        if not is_over:
+            worker.tell()
+            self.wait_over(worker, 1.0)
+        log = Path(worker.start.log).read_text()
+        assert is_over, f"{worker.start.name} ({worker.pid}) does not end:\n{log[-10_000:]}"
+        fine = (0, -signal.SIGKILL) if worker.start.fatal else (0,)
+        assert worker.status in fine, f"{worker.start.name} ended with {worker.status}:\n{log[-10_000:]}"

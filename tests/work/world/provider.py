@@ -12,6 +12,7 @@ An answer that is withheld waits until its caller is gone, which closes the conn
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -162,7 +163,7 @@ async def gone(reader: asyncio.StreamReader) -> None:
 
 def named_provider() -> Provider:
     """The services of a world in which nothing happens but what the names of orders say."""
-    services = Services(lambda order: order.endswith("declined"), lambda order: order.endswith("lacking"))
+    services = Services(lambda order: False, lambda order: False)
     return Provider(services, named_fate)
 
 
@@ -180,7 +181,7 @@ async def main(seed: str) -> None:
     server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, backlog=1000)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    server.close()
+    os._exit(0)  # as it stands: nobody calls any more
 
 
 if __name__ == "__main__":

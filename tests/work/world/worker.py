@@ -10,6 +10,7 @@ When its input ends, so do the workers and it.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import selectors
 import signal
@@ -110,6 +111,8 @@ class Nursery:
             nothing = os.open(os.devnull, os.O_RDONLY)
             for theirs, ours in ((nothing, 0), (log, 1), (log, 2)):
                 os.dup2(theirs, ours)
+            faulthandler.register(signal.SIGUSR1)
+            signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # until it works, there is nothing to end
             work(start)
             status = 0
         except BaseException:
