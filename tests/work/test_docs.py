@@ -34,6 +34,6 @@ def test_every_promise_and_every_failure_names_a_test_that_exists() -> None:
 
 def test_each_row_of_the_failures_names_a_test() -> None:
     failures = TEXT.partition("## When the world fails")[2].partition("## What is promised")[0]
-    rows = [line for line in failures.splitlines() if line.startswith("| The ") or line.startswith("| All ")]
+    rows = [line for line in failures.splitlines() if line.startswith(("| The ", "| All "))]
     assert len(rows) == 10
     assert [row for row in rows if "`test_" not in row] == []
