@@ -308,7 +308,7 @@ def test_what_holds_others_up_on_a_server_is_judged_too() -> None:
             Holder("standby", "pid 10, north", "10", "orders", 0.0, 1_000_000, False),
         ],
         bloat=[Bloat("outbox", 10, 10_001), Bloat("entity", 5_001, 10_001), Bloat("timer", 0, 10_000)],
-        next_position=7, last_position=7,
+        next_rank=7, last_rank=7,
     )  # fmt: skip
     told = find_faults(facts, [], outbox_age_s=1)
     keeps = "keeps dead rows from being removed"
@@ -331,8 +331,8 @@ def test_what_holds_others_up_on_a_server_is_judged_too() -> None:
             "outbox, orders on db1",
         ),
         (
-            "position", "the next record may be given position 7, and there is one at 7",
-            "record_position, orders on db1",
+            "rank", "the next record may be given rank 7, and there is one at 7",
+            "record_rank, orders on db1",
         ),
     ]  # fmt: skip
     assert "pg_terminate_backend(7)" in told[0].todo

@@ -57,7 +57,7 @@ INSERT INTO timer SELECT copy.* FROM timer t, generate_series(1, {n}) AS n,
         AS copy WHERE t.entity = '{seed}';
 INSERT INTO record SELECT copy.* FROM record t, generate_series(1, {n}) AS n,
     jsonb_populate_record(t, jsonb_build_object('entity', 'x' || n, 'id', uuidv7(),
-        'position', nextval('record_position'))) AS copy WHERE t.entity = '{seed}';
+        'rank', nextval('record_rank'))) AS copy WHERE t.entity = '{seed}';
 INSERT INTO receipt SELECT copy.* FROM receipt t, generate_series(1, {n}) AS n,
     jsonb_populate_record(t, jsonb_build_object('entity', 'x' || n)) AS copy WHERE t.entity = '{seed}'
 """

@@ -116,10 +116,10 @@ def test_dead_rows_that_vacuum_does_not_remove_are_told(engine: Engine, postgres
 def test_a_sequence_that_was_set_back_is_told(engine: Engine, postgres_dsn: str) -> None:
     engine.create(ParcelLifecycle, "p2", Parcel(), actor="a:1")
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
-        connection.execute("ALTER SEQUENCE record_position RESTART WITH 2")
+        connection.execute("ALTER SEQUENCE record_rank RESTART WITH 2")
         [finding] = found(postgres_dsn)
         assert (finding["check"], finding["what"]) == (
-            "position", "the next record may be given position 2, and there is one at 2",
+            "rank", "the next record may be given rank 2, and there is one at 2",
         )  # fmt: skip
         connection.execute(finding["todo"].partition(":")[0].encode())
     assert found(postgres_dsn) == []

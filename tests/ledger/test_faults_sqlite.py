@@ -275,7 +275,7 @@ def test_a_row_that_the_database_refuses_harms_no_other(engine: Engine, other: s
 # Records are append-only.
 
 RECORD = "SELECT id, kind, entity, revision, version, 'Forged', payload, state_from, state_to, 'x', 'y', key, \
-occurred_at, recorded_at, cause, source, outcome, reason, traceparent, tracestate, position FROM record"
+occurred_at, recorded_at, cause, source, outcome, reason, traceparent, tracestate, rank FROM record"
 OTHER_ID = RECORD.replace("SELECT id", "SELECT randomblob(16)")
 FORGERIES = {
     "update": "UPDATE record SET event = 'Forged'",

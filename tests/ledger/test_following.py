@@ -211,7 +211,7 @@ def test_a_task_follows_and_is_stopped(make_ledger: MakeLedger) -> None:
                         tail.stop()
 
             reader = asyncio.create_task(read())
-            while not tail._following._position:  # it has looked, so that what comes now is new
+            while not tail._following._rank:  # it has looked, so that what comes now is new
                 await asyncio.sleep(0)
             for n in range(5):
                 await engine.send(CountLifecycle, "c1", Tick(n=n), actor="a:1")
@@ -275,8 +275,8 @@ def naive(dsn: str, column: str) -> Callable[[], list[str]]:
     def read() -> list[str]:
         with psycopg.connect(dsn) as connection:
             query = f"SELECT {column}, entity FROM record WHERE %s::text IS NULL OR {column}::text > %s ORDER BY 1"
-            if column == "position":
-                query = query.replace("position::text > %s", "position > %s::bigint")
+            if column == "rank":
+                query = query.replace("rank::text > %s", "rank > %s::bigint")
             rows = connection.execute(query.encode(), (last[0], last[0])).fetchall()
         last[0] = str(rows[-1][0]) if rows else last[0]
         return [entity for _, entity in rows]
@@ -284,7 +284,7 @@ def naive(dsn: str, column: str) -> Callable[[], list[str]]:
     return read
 
 
-@pytest.mark.parametrize("column", ["id", "recorded_at", "position"])
+@pytest.mark.parametrize("column", ["id", "recorded_at", "rank"])
 def test_a_naive_cursor_loses_what_commits_late_and_ours_does_not(
     postgres: Engine, postgres_dsn: str, column: str
 ) -> None:
@@ -436,6 +436,27 @@ def test_a_ledger_restored_from_a_dump_keeps_its_cursors(
             list(restored.tail(after=lost))
 
 
+def test_a_ledger_of_before_ranks_is_given_them_on_postgresql_too(postgres_dsn: str) -> None:
+    migrations = read_migrations("stateward.ledger.postgres")
+    [number] = [each.number for each in migrations if each.name == "rank"]
+    with psycopg.connect(postgres_dsn) as connection:
+        connection.execute("CREATE TABLE stateward_schema (number integer, name text, applied_at timestamptz)")
+        for each in migrations[: number - 1]:
+            connection.execute(each.text.encode())
+            connection.execute("INSERT INTO stateward_schema VALUES (%s, %s, now())", each[:2])
+        for n in range(1, 4):
+            connection.execute(
+                "INSERT INTO record VALUES (gen_random_uuid(), 'Count', 'c1', %s, 1, 'Tick', '{}', %s, 'even', 'a', "
+                "'1', NULL, now(), now(), NULL, 'call', 'applied', NULL, NULL, NULL)",
+                (n, None if n == 1 else "even"),
+            )
+    PostgresLedger(postgres_dsn, connections_max=1).upgrade()
+    with open_engine(postgres_dsn) as engine:
+        assert [record.revision for record, _ in engine.tail()] == [1, 2, 3]
+        engine.create(CountLifecycle, "c2", Count(), actor="a:1")
+        assert [record.entity for record, _ in engine.tail()][3:] == ["c2"]
+
+
 # SQLite: two writers never overlap, but ids are minted before they wait for each other.
 
 
@@ -457,7 +478,7 @@ def test_an_id_is_no_cursor_on_sqlite_either(tmp_path: Path) -> None:
         assert [each.entity for each, _ in engine.tail(after=found[-1].cursor)] == ["late"]
 
 
-def test_positions_never_come_again_on_sqlite_when_all_records_were_archived(tmp_path: Path) -> None:
+def test_ranks_never_come_again_on_sqlite_when_all_records_were_archived(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     with open_engine(SqliteLedger(path, synchronous="OFF")) as engine:
         engine.create(CountLifecycle, "c1", Count(), actor="a:1")
@@ -472,10 +493,10 @@ def test_positions_never_come_again_on_sqlite_when_all_records_were_archived(tmp
             wait_until(lambda: len(found) == 2)
 
 
-def test_a_ledger_of_before_positions_is_given_them_in_the_order_of_recording(tmp_path: Path) -> None:
+def test_a_ledger_of_before_ranks_is_given_them_in_the_order_of_recording(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     migrations = read_migrations("stateward.ledger.sqlite")
-    [number] = [each.number for each in migrations if each.name == "position"]
+    [number] = [each.number for each in migrations if each.name == "rank"]
     connection = sqlite3.connect(path, isolation_level=None)
     for each in migrations[: number - 1]:
         for statement in _statements(each.text):
@@ -496,7 +517,7 @@ def test_a_ledger_of_before_positions_is_given_them_in_the_order_of_recording(tm
         assert [record.entity for record, _ in engine.tail()][3:] == ["c2"]
         connection = sqlite3.connect(path)
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
-            connection.execute("UPDATE record SET position = 7")
+            connection.execute("UPDATE record SET rank = 7")
         connection.close()
 
 

@@ -5,7 +5,7 @@ later, if others hold the entity. Whoever reads by id, by time, or by any number
 and goes on behind the last one that was seen, never sees what commits late in a place before it. So a place is needed
 that tells what is missing, and a reader that waits there.
 
-**The place.** Each record has a position. On SQLite it is given out under the write lock that commits hold anyway: it
+**The place.** Each record has a rank. On SQLite it is given out under the write lock that commits hold anyway: it
 rises in the order of commits, and nothing is ever missing. In memory too. On PostgreSQL it comes from a sequence, drawn
 by the very INSERT of the record. There is no order of commits to be had there; but a sequence gives every number once
 and in order, so that **a row that is not there yet leaves a gap**. A reader goes on for as long as there is none.
@@ -25,10 +25,10 @@ transaction that began early and wrote late puts an entity's later record first;
 stops all readers, an idle writer of another database too; a ledger that is restored from a dump into a younger cluster
 has numbers from the future, which no reader ever reaches; and its index is three times as large, for ties want a
 second and a third column. A bound by the time of an id instead of a column is not sound at all: nothing bounds how long
-a caller's own transaction, of which an event is part, stays open. On the write path the two columns cost the same
-within what runs differ.
+a caller's own transaction, of which an event is part, stays open. On the write path neither column costs more than runs
+differ from each other; in WAL the sequence costs 4 to 7 hundredths, the other one 7 to 8.
 
-A cursor is a position and the record that is there, so that one of another ledger, or from a future that a restored
+A cursor is a rank and the record that is there, so that one of another ledger, or from a future that a restored
 backup no longer has, is told and not taken for a place.
 """
 
@@ -38,26 +38,26 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
-__all__ = ["Ahead", "FetchWriters", "FindPosition", "FollowOperation", "FollowRecords"]
+__all__ = ["Ahead", "FetchWriters", "FindRank", "FollowOperation", "FollowRecords"]
 
 
 class Ahead(NamedTuple):
     """How far a reader has come."""
 
     reached: int
-    """All records up to this position were read; none will ever come before it."""
+    """All records up to this rank were read; none will ever come before it."""
     looked: int
-    """The last position that was looked at; beyond `reached`, if one is missing in between."""
+    """The last rank that was looked at; beyond `reached`, if one is missing in between."""
     seen: int
     """How many were looked at, of any kind; fewer than the limit at the end."""
     newest: int
-    """The last position that there was at that moment."""
+    """The last rank that there was at that moment."""
 
 
 class FollowRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """Read the records behind a position up to the first one that is missing, at most `limit` of any kind.
+    """Read the records behind a rank up to the first one that is missing, at most `limit` of any kind.
 
-    Its page: an `Ahead`, then for each record its position and the RecordRow.
+    Its page: an `Ahead`, then for each record its rank and the RecordRow.
     """
 
     after: int
@@ -65,24 +65,24 @@ class FollowRecords(msgspec.Struct, frozen=True, kw_only=True):
     """Only those of these kinds; None: of all."""
     limit: int
     through: int = 0
-    """What is missing up to this position is missing for ever."""
+    """What is missing up to this rank is missing for ever."""
 
 
 class FetchWriters(msgspec.Struct, frozen=True):
-    """Name the transactions that may have been given a position, and still run.
+    """Name the transactions that may have been given a rank, and still run.
 
-    Its page: their names; none where positions are given out in the order of commits.
+    Its page: their names; none where ranks are given out in the order of commits.
     """
 
 
-class FindPosition(msgspec.Struct, frozen=True):
-    """Find the position behind which the last so many records are.
+class FindRank(msgspec.Struct, frozen=True):
+    """Find the rank behind which the last so many records are.
 
-    Its page: the position, as the only row.
+    Its page: the rank, as the only row.
     """
 
     kinds: tuple[str, ...] | None
     last: int
 
 
-FollowOperation: TypeAlias = FollowRecords | FetchWriters | FindPosition
+FollowOperation: TypeAlias = FollowRecords | FetchWriters | FindRank

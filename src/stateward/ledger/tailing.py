@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from stateward.errors import CursorInvalid
 from stateward.ledger.contract import FindRecords, Trip, Trips
-from stateward.ledger.following import FetchWriters, FindPosition, FollowRecords
+from stateward.ledger.following import FetchWriters, FindRank, FollowRecords
 from stateward.ledger.reading import record_of
 from stateward.ledger.results import Record
 
@@ -45,9 +45,9 @@ class _Gap(NamedTuple):
     """Something that is missing."""
 
     reached: int
-    """The last position before it."""
+    """The last rank before it."""
     newest: int
-    """The last position that there was when it was seen."""
+    """The last rank that there was when it was seen."""
     writers: frozenset[str] | None = None
     """Those that ran when it was seen for the second time; None: it was seen once, and is mostly gone by then."""
 
@@ -65,11 +65,11 @@ class Following:
         """
         self._kinds = None if kinds is None else tuple(kinds)
         self._limit = limit
-        self._position = 0
+        self._rank = 0
         self._unknown: str | None = None
         """The record of the cursor, until it is known to be there."""
         if after is not None:
-            self._position, self._unknown = _read(after)
+            self._rank, self._unknown = _read(after)
         self._last = last if after is None else None
         self._gap: _Gap | None = None
         self._through = 0
@@ -81,11 +81,11 @@ class Following:
         Raises:
             CursorInvalid: the record that the cursor names is not in this ledger.
         """
-        position = yield from self._begin()
+        rank = yield from self._begin()
         through, gap = self._through, self._gap
         if gap is not None and gap.writers is not None and not (gap.writers & (yield from self._writers())):
             through = gap.newest
-        follow = FollowRecords(after=position, kinds=self._kinds, limit=self._limit, through=through)
+        follow = FollowRecords(after=rank, kinds=self._kinds, limit=self._limit, through=through)
         [[ahead, *rows]] = yield Trip((follow,))
         is_held = ahead.reached < ahead.looked
         if not is_held:
@@ -93,10 +93,10 @@ class Following:
         elif gap is None or gap.reached != ahead.reached:
             gap = _Gap(ahead.reached, ahead.newest)
         elif gap.writers is None:
-            # Behind the look that saw what comes after the gap: whoever can fill it was given its position before.
+            # Behind the look that saw what comes after the gap: whoever can fill it was given its rank before.
             gap = _Gap(ahead.reached, ahead.newest, (yield from self._writers()))
         records = [Followed(record_of(row), _cursor(place, row.id)) for place, row in rows]
-        self._position, self._unknown, self._last, self._gap = ahead.reached, None, None, gap
+        self._rank, self._unknown, self._last, self._gap = ahead.reached, None, None, gap
         self._through = through
         return Look(records, is_end=ahead.seen < self._limit and not is_held, is_held=is_held)
 
@@ -104,11 +104,11 @@ class Following:
         if self._unknown is not None:
             [found] = yield Trip((FindRecords((self._unknown,)),))
             if not found:
-                raise CursorInvalid(_cursor(self._position, self._unknown), _NOT_HERE)
+                raise CursorInvalid(_cursor(self._rank, self._unknown), _NOT_HERE)
         if self._last is not None:
-            [[position]] = yield Trip((FindPosition(self._kinds, self._last),))
-            return int(position)
-        return self._position
+            [[rank]] = yield Trip((FindRank(self._kinds, self._last),))
+            return int(rank)
+        return self._rank
 
     def _writers(self) -> Trips[frozenset[str]]:
         [names] = yield Trip((FetchWriters(),))
@@ -120,8 +120,8 @@ _NOT_HERE = (
 )
 
 
-def _cursor(position: int, record: str) -> str:
-    return f"{position}-{record}"
+def _cursor(rank: int, record: str) -> str:
+    return f"{rank}-{record}"
 
 
 def _read(cursor: str) -> tuple[int, str]:

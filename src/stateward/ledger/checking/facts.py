@@ -108,9 +108,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     paused: Sequence[Paused] = ()
     holders: Sequence[Holder] = ()
     bloat: Sequence[Bloat] = ()
-    next_position: int | None = None
-    """The least position that the next record may be given; None: it is always behind the last one."""
-    last_position: int = 0
+    next_rank: int | None = None
+    """The least rank that the next record may be given; None: it is always behind the last one."""
+    last_rank: int = 0
     """The last one that a record has."""
     skew_s: float = 0.0
     """By how much the server's clock is ahead of this machine's, less what the round trip leaves open."""

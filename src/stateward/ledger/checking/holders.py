@@ -69,13 +69,13 @@ _TODO = {
 
 def read_holders(read: Callable[[str], list[Any]]) -> dict[str, Any]:
     """The facts of it. Of other users' sessions, only a member of pg_read_all_stats is told since when they last."""
-    [[position, is_called]] = read("SELECT last_value, is_called FROM record_position")
-    [[last]] = read("SELECT coalesce((SELECT position FROM record ORDER BY position DESC LIMIT 1), 0)")
+    [[rank, is_called]] = read("SELECT last_value, is_called FROM record_rank")
+    [[last]] = read("SELECT coalesce((SELECT rank FROM record ORDER BY rank DESC LIMIT 1), 0)")
     return {
         "holders": [Holder(*row) for sql in (_SESSIONS, _PREPARED, _SLOTS, _STANDBYS) for row in read(sql)],
         "bloat": [Bloat(*row) for row in read(_BLOAT)],
-        "next_position": position + is_called,
-        "last_position": last,
+        "next_rank": rank + is_called,
+        "last_rank": last,
     }
 
 
@@ -98,11 +98,11 @@ def holder_faults(facts: Facts, age_s_max: float) -> Iterator[Fault]:
                 f"sooner: ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.01)"
             )
             yield Fault("vacuum", what, f"{table}, {facts.place}", todo)
-    if facts.next_position is not None and facts.next_position <= facts.last_position:
-        last = facts.last_position
-        what = f"the next record may be given position {facts.next_position:,}, and there is one at {last:,}"
-        todo = f"SELECT setval('record_position', {last}): readers behind a cursor miss what comes meanwhile"
-        yield Fault("position", what, f"record_position, {facts.place}", todo)
+    if facts.next_rank is not None and facts.next_rank <= facts.last_rank:
+        last = facts.last_rank
+        what = f"the next record may be given rank {facts.next_rank:,}, and there is one at {last:,}"
+        todo = f"SELECT setval('record_rank', {last}): readers behind a cursor miss what comes meanwhile"
+        yield Fault("rank", what, f"record_rank, {facts.place}", todo)
 
 
 def _harm(holder: Holder) -> str:

@@ -1,4 +1,4 @@
-"""Records behind a position as statements of PostgreSQL."""
+"""Records behind a rank as statements of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stateward.ledger.contract import Page
-from stateward.ledger.following import Ahead, FetchWriters, FindPosition, FollowRecords
+from stateward.ledger.following import Ahead, FetchWriters, FindRank, FollowRecords
 from stateward.ledger.postgres.statement import Statement, array_of
 from stateward.ledger.rows import RecordRow
 from stateward.ledger.sql import read_queries
@@ -28,9 +28,9 @@ def _followed(rows: list[Any]) -> Page:
     return [Ahead._make(rows[0][:4]), *[(row[4], RecordRow._make(row[5:])) for row in rows if row[4] is not None]]
 
 
-def _find_position(operation: FindPosition) -> list[Statement]:
+def _find_rank(operation: FindRank) -> list[Statement]:
     given = {"kinds": _kinds(operation.kinds), "last": operation.last}
-    return [Statement(_QUERIES["find_position"], given, _firsts, prepare=False)]
+    return [Statement(_QUERIES["find_rank"], given, _firsts, prepare=False)]
 
 
 def _firsts(rows: list[Any]) -> Page:
@@ -43,6 +43,6 @@ def _kinds(kinds: tuple[str, ...] | None) -> str | None:
 
 FOLLOW: dict[type, Callable[[Any], list[Statement]]] = {
     FetchWriters: lambda _: [Statement(_QUERIES["fetch_writers"], (), _firsts, prepare=False)],
-    FindPosition: _find_position,
+    FindRank: _find_rank,
     FollowRecords: _follow_records,
 }

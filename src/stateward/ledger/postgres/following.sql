@@ -1,29 +1,29 @@
 -- name: follow_records
 WITH ahead AS MATERIALIZED (
-    SELECT position FROM record WHERE position > %(after)s::bigint ORDER BY position LIMIT %(limit)s
+    SELECT rank FROM record WHERE rank > %(after)s::bigint ORDER BY rank LIMIT %(limit)s
 ), placed AS (
-    SELECT position, %(start)s::bigint + row_number() OVER (PARTITION BY position > %(start)s::bigint ORDER BY position)
+    SELECT rank, %(start)s::bigint + row_number() OVER (PARTITION BY rank > %(start)s::bigint ORDER BY rank)
         AS expected
     FROM ahead
 ), head AS (
-    SELECT coalesce(max(position) FILTER (WHERE position <= %(start)s::bigint OR position = expected),
+    SELECT coalesce(max(rank) FILTER (WHERE rank <= %(start)s::bigint OR rank = expected),
             %(after)s::bigint) AS reached,
-        coalesce(max(position), %(after)s::bigint) AS looked, count(*) AS seen,
-        coalesce((SELECT position FROM record ORDER BY position DESC LIMIT 1), %(after)s::bigint) AS newest
+        coalesce(max(rank), %(after)s::bigint) AS looked, count(*) AS seen,
+        coalesce((SELECT rank FROM record ORDER BY rank DESC LIMIT 1), %(after)s::bigint) AS newest
     FROM placed
 )
-SELECT reached, looked, seen, newest, position, id, kind, entity, revision, version, event, payload, state_from, state_to,
+SELECT reached, looked, seen, newest, rank, id, kind, entity, revision, version, event, payload, state_from, state_to,
     actor_kind, actor_id, key, occurred_at, recorded_at, cause, source, outcome, reason, traceparent, tracestate
 FROM head LEFT JOIN LATERAL (
-    SELECT position, id::text, kind, entity, revision, version, event, payload::text, state_from, state_to, actor_kind,
+    SELECT rank, id::text, kind, entity, revision, version, event, payload::text, state_from, state_to, actor_kind,
         actor_id, key, stateward_micros(occurred_at) AS occurred_at, stateward_micros(recorded_at) AS recorded_at,
         cause, source, outcome, reason, traceparent, tracestate
     FROM record
-    WHERE position > %(after)s::bigint AND position <= head.reached
+    WHERE rank > %(after)s::bigint AND rank <= head.reached
         AND (%(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s::text[]))
-    ORDER BY position LIMIT %(limit)s
+    ORDER BY rank LIMIT %(limit)s
 ) AS followed ON true
-ORDER BY position;
+ORDER BY rank;
 
 -- name: fetch_writers
 SELECT DISTINCT virtualtransaction FROM pg_locks
@@ -32,8 +32,8 @@ WHERE locktype = 'relation' AND relation = 'record'::regclass AND granted AND mo
 -- On a standby it is not to be known who writes on the primary.
 UNION ALL SELECT 'primary' WHERE pg_is_in_recovery();
 
--- name: find_position
+-- name: find_rank
 SELECT coalesce((
-    SELECT position FROM record WHERE %(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s::text[])
-    ORDER BY position DESC LIMIT 1 OFFSET %(last)s
+    SELECT rank FROM record WHERE %(kinds)s::text[] IS NULL OR kind = ANY (%(kinds)s::text[])
+    ORDER BY rank DESC LIMIT 1 OFFSET %(last)s
 ), 0);

@@ -1,4 +1,4 @@
-"""Records behind a position on SQLite, whose positions rise in the order of commits."""
+"""Records behind a rank on SQLite, whose ranks rise in the order of commits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from stateward.ledger.codec import json_text
 from stateward.ledger.contract import Page
-from stateward.ledger.following import Ahead, FetchWriters, FindPosition, FollowRecords
+from stateward.ledger.following import Ahead, FetchWriters, FindRank, FollowRecords
 from stateward.ledger.rows import RecordRow
 from stateward.ledger.sql import read_queries
 from stateward.ledger.sqlite.work import unpacked_id
@@ -19,7 +19,7 @@ _QUERIES = read_queries("stateward.ledger.sqlite", "following.sql")
 
 
 def _follow_records(cursor: sqlite3.Cursor, operation: FollowRecords) -> Page:
-    # Nothing comes before the last position that was seen, so that the two need not be one moment.
+    # Nothing comes before the last rank that was seen, so that the two need not be one moment.
     last, seen = cursor.execute(_QUERIES["look_ahead"], (operation.after, operation.limit)).fetchone()
     if not seen:
         return [Ahead(operation.after, operation.after, 0, operation.after)]
@@ -30,8 +30,8 @@ def _follow_records(cursor: sqlite3.Cursor, operation: FollowRecords) -> Page:
     ]
 
 
-def _find_position(cursor: sqlite3.Cursor, operation: FindPosition) -> Page:
-    return list(cursor.execute(_QUERIES["find_position"], (_kinds(operation.kinds), operation.last)).fetchone())
+def _find_rank(cursor: sqlite3.Cursor, operation: FindRank) -> Page:
+    return list(cursor.execute(_QUERIES["find_rank"], (_kinds(operation.kinds), operation.last)).fetchone())
 
 
 def _kinds(kinds: tuple[str, ...] | None) -> str | None:
@@ -40,6 +40,6 @@ def _kinds(kinds: tuple[str, ...] | None) -> str | None:
 
 FOLLOW: dict[type, Callable[[sqlite3.Cursor, Any], Page]] = {
     FetchWriters: lambda _, __: [],
-    FindPosition: _find_position,
+    FindRank: _find_rank,
     FollowRecords: _follow_records,
 }

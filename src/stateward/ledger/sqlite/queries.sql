@@ -22,8 +22,8 @@ WHERE kind = ?1 AND id = ?2 AND revision = ?16;
 
 -- name: add_record
 INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-    -- Behind all others, and not before what the time says, so that no position comes again when all are archived.
-    (SELECT max(coalesce(max(position), 0) + 1, ?14) FROM record));
+    -- Behind all others, and not before what the time says, so that no rank comes again when all are archived.
+    (SELECT max(coalesce(max(rank), 0) + 1, ?14) FROM record));
 
 -- name: add_receipt
 INSERT INTO receipt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
