@@ -17,7 +17,7 @@ from stateward.ledger.contract import ConnectionLost, Trip, Trips
 from stateward.ledger.postgres import PostgresLedger
 from stateward.work import WorkerSettings
 from stateward.work.calling import Caller
-from stateward.work.worker import _Shift
+from stateward.work.shift import Shift
 from tests.conftest import MakeLedger
 from tests.ledger.by_tasks import EngineByTasks
 from tests.ledger.servers import Server
@@ -267,4 +267,4 @@ def shift_of(engine: Engine, concurrency: int = 32) -> Any:
         return engine._ledger.run(trips)
 
     worker = engine._make_worker(run, WorkerSettings(concurrency=concurrency))
-    return _Shift(worker, Caller(concurrency))
+    return Shift(worker, Caller(concurrency))

@@ -315,7 +315,7 @@ def test_waits_reach_the_maximum_whatever_the_base(base: timedelta) -> None:
 def test_an_attempt_that_failed_is_made_again_when_it_is_due(
     either: AnyEngine, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stateward.work.worker.random.Random", lambda: Chance(0.5))
+    monkeypatch.setattr("stateward.work.workplace.random.Random", lambda: Chance(0.5))
     attempts: list[int] = []
 
     def fail(effect: Task, call: Call) -> None:
@@ -339,7 +339,7 @@ def test_an_attempt_that_failed_is_made_again_when_it_is_due(
 
 def test_what_failed_is_attempted_once_in_a_drain(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """However short the wait is that chance gives it."""
-    monkeypatch.setattr("stateward.work.worker.random.Random", lambda: Chance(0.0))
+    monkeypatch.setattr("stateward.work.workplace.random.Random", lambda: Chance(0.0))
     attempts: list[tuple[str, int]] = []
 
     @engine.handles(Task, retry=Retry(limit=100))

@@ -59,7 +59,7 @@ class ThingLifecycle(Lifecycle[Thing]):
 @pytest.fixture(autouse=True)
 def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that is not told sleeps for longer than a test may take."""
-    monkeypatch.setattr("stateward.work.worker.POLL_S_MIN", 600.0)
+    monkeypatch.setattr("stateward.work.shift.POLL_S_MIN", 600.0)
 
 
 @pytest.fixture

@@ -242,7 +242,7 @@ def test_a_worker_whose_lines_are_full_rests(make_ledger: MakeLedger) -> None:
 async def dispatcher_of(engine: Engine, ledger: Any, before: Callable[[Any], Any] | None = None) -> Any:
     """A dispatcher of the engine's handlers under a lease on all parts."""
     from stateward.work.calling import Caller
-    from stateward.work.worker import _Shift
+    from stateward.work.shift import Shift
 
     async def run(trips: Any) -> Any:
         if before is not None:
@@ -250,7 +250,7 @@ async def dispatcher_of(engine: Engine, ledger: Any, before: Callable[[Any], Any
         return ledger.run(trips)
 
     worker = engine._make_worker(run, QUICK)
-    shift = _Shift(worker, Caller(4))
+    shift = Shift(worker, Caller(4))
     await shift.lease.begin()
     shift.dispatcher.shift = shift  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue]
     return shift.dispatcher

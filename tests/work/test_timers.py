@@ -300,7 +300,7 @@ def test_a_timer_of_this_process_that_is_due_soon_is_not_left_to_the_next_poll(
     make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Polls come after a minute: only who knows when it is due fires it within this test's time."""
-    monkeypatch.setattr("stateward.work.worker.POLL_S_MIN", 60.0)
+    monkeypatch.setattr("stateward.work.shift.POLL_S_MIN", 60.0)
     HAS_ENDED.clear()
     with Engine(make_ledger(), lifecycles=[Brief]) as engine:
         engine.start(WorkerSettings(poll=timedelta(minutes=1)))

@@ -8,87 +8,32 @@ in batches: while one is written, the next gathers.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections import Counter, deque
 from collections.abc import Container, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
-import msgspec
-
-from stateward.chart import EventMarker
-from stateward.errors import LedgerUnavailable, StatewardError
-from stateward.ledger import Actor
 from stateward.ledger.after_commit import EndEffects, FetchEffects, HoldLease, PostponeEffects, Postponement
 from stateward.ledger.codec import from_micros
 from stateward.ledger.contract import Trip, Trips
 from stateward.ledger.ids import minted_at
-from stateward.ledger.pairs import Pair
 from stateward.ledger.rows import EffectEnd, EffectKey, OutboxRow
 from stateward.work.calling import Caller, InlineCaller, Returned
 from stateward.work.ground import Ground
-from stateward.work.handling import Call, GiveUp, Handlers, Handling, Snooze, answers_of
+from stateward.work.handling import Call, GiveUp, Handlers, Handling
 from stateward.work.leases import Lease
+from stateward.work.outcomes import DispatchStatistics, Judge, Outcome, Taken, amid
 
-__all__ = ["PAGE_MAX", "DispatchStatistics", "Dispatcher"]
+__all__ = ["PAGE_MAX", "Dispatcher"]
 
 PAGE_MAX = 500
 """Effects that are read at once."""
 LINE_MIN, LINE_TIMES = 32, 16
 """In line are so many of a type, or so many times what is handled of it at once."""
 SETTLE_MAX = 500
-ERROR_CHARACTERS_MAX = 2_000
-"""What is kept of an error."""
-LEDGER_AWAY_S_MAX = 5.0
 TAKEOVER_MARGIN_US = 60_000_000
 """By how much clocks may differ that tell which effects are older than a takeover."""
-LAST_TIME = 253_402_300_799_000_000
-"""The end of the year 9999, in microseconds since 1970: what is due later could not be told."""
-
-_log = logging.getLogger(__name__)
-
-
-class DispatchStatistics(msgspec.Struct, kw_only=True):
-    """What a worker has made of effects since it started."""
-
-    done: int = 0
-    replied: int = 0
-    """Of those done, the ones whose handlers replied with events."""
-    failed: int = 0
-    """Attempts."""
-    snoozed: int = 0
-    dead: int = 0
-
-
-class _Taken(msgspec.Struct, eq=False):
-    """An effect in hand."""
-
-    row: OutboxRow
-    handling: Handling
-    attempt: int
-    """The one that is made, from 1."""
-    is_suspect: bool = False
-    """Whether a worker that died may have had it in hand: that it is begun is noted first."""
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether a worker has died amid it before: it may be the one that kills them."""
-        return self.is_suspect and self.row.last_error == _amid(self.row.attempts)
-
-    @property
-    def key(self) -> str:
-        return f"{self.row.record}:{self.row.n}"
-
-
-class _Outcome(msgspec.Struct, eq=False):
-    """What came of an attempt."""
-
-    taken: _Taken
-    pairs: list[Pair] = []
-    end: EffectEnd | None = None
-    postponement: Postponement | None = None
 
 
 class Dispatcher:
@@ -110,19 +55,18 @@ class Dispatcher:
         self._handlers = handlers
         self._caller = caller
         self._concurrency = concurrency
-        self.statistics = statistics
-        self._chance = chance
+        self._judge = Judge(ground, statistics, chance)
         self.in_hand: dict[EffectKey, OutboxRow] = {}
         self._settled_meanwhile: set[EffectKey] = set()
         """Effects that were settled since what is due was asked for: the answer may be older, and still hold them."""
         self._busy: Counter[int] = Counter()
         """How many effects of each part are in hand."""
-        self._waiting: dict[str, deque[_Taken]] = {}
-        self._alone: deque[_Taken] = deque()
+        self._waiting: dict[str, deque[Taken]] = {}
+        self._alone: deque[Taken] = deque()
         """Those amid which a worker has died. They are begun one at a time: a worker that one of them kills then has no
         other of them in hand, which would run out of attempts together with it."""
         self._is_alone_begun = False
-        self._begun: list[_Taken] = []
+        self._begun: list[Taken] = []
         """Those that have their room, and are called as soon as it is noted that they are begun."""
         self._running: Counter[str] = Counter()
         self._held: Counter[str] = Counter()
@@ -130,7 +74,7 @@ class Dispatcher:
         self._postponed_once: set[EffectKey] = set()
         """In a drain, what was attempted and is to be again: some other time."""
         self._after: EffectKey | None = None
-        self._outcomes: list[_Outcome] = []
+        self._outcomes: list[Outcome] = []
         self.has_outcomes = asyncio.Event()
         self.has_settled = asyncio.Event()
         self._is_stopping = False
@@ -235,9 +179,9 @@ class Dispatcher:
                 continue
             self._take(row)
             count += 1
-            taken = _Taken(row, handling, row.attempts + 1, self._is_suspect(row))
+            taken = Taken(row, handling, row.attempts + 1, self._is_suspect(row))
             if taken.is_suspect and taken.attempt > handling.retry.limit:
-                self._finish(taken, self._dead(taken, row.attempts, row.last_error or "its worker died amid it"))
+                self._finish(self._judge.has_died(taken))
             elif taken.is_alone:
                 self._alone.append(taken)
             else:
@@ -292,7 +236,7 @@ class Dispatcher:
             return False
         return handling.concurrency is None or self._held[handling.name] < handling.concurrency
 
-    def _begin(self, taken: _Taken) -> None:
+    def _begin(self, taken: Taken) -> None:
         """Call it, or first have it noted that it is begun: one that kills its worker is to run out of attempts."""
         self._running[taken.row.effect] += 1
         self._held[taken.row.effect] += 1
@@ -308,7 +252,7 @@ class Dispatcher:
         if not begun:
             return 0
         notes = tuple(
-            Postponement(EffectKey(*each.row[:5]), each.attempt, each.row.next_attempt, _amid(each.attempt))
+            Postponement(EffectKey(*each.row[:5]), each.attempt, each.row.next_attempt, amid(each.attempt))
             for each in begun
         )
         await self._ground.run(_write_back(self._lease.worker, (), notes))
@@ -318,11 +262,11 @@ class Dispatcher:
                 self._attempt(each)
         return len(begun)
 
-    def _end_call(self, taken: _Taken) -> None:
+    def _end_call(self, taken: Taken) -> None:
         self._held[taken.row.effect] -= 1
         self.pump()
 
-    def _attempt(self, taken: _Taken) -> None:
+    def _attempt(self, taken: Taken) -> None:
         row, handling = taken.row, taken.handling
         try:
             effect = handling.decode(row.payload)
@@ -350,76 +294,15 @@ class Dispatcher:
             gone=partial(self._end_call, taken),
         )
 
-    def _returned(self, taken: _Taken, effect: Any, returned: Returned) -> None:
+    def _returned(self, taken: Taken, effect: Any, returned: Returned) -> None:
         self._running[taken.row.effect] -= 1
         if taken.is_alone:
             self._is_alone_begun = False
-        value, error = returned
-        try:
-            outcome = self._outcome_of(taken, effect, error) if error is not None else self._answered(taken, value)
-        except Exception as problem:  # what it answered can't be taken back to the entity
-            outcome = self._outcome_of(taken, effect, problem)
-        self._finish(taken, outcome)
+        self._finish(self._judge.judge(taken, effect, returned))
         self.pump()
 
-    def _answered(self, taken: _Taken, value: object) -> _Outcome:
-        row = taken.row
-        end = EffectEnd(*row[:5], taken.attempt)
-        pairs = [
-            self._reply(row, event, taken.key if n == 0 else f"{taken.key}:{n}")
-            for n, event in enumerate(answers_of(row.effect, taken.key, value))
-        ]
-        if pairs:
-            pairs[-1].end = end
-            return _Outcome(taken, pairs=pairs)
-        return _Outcome(taken, end=end)
-
-    def _reply(self, row: OutboxRow, event: EventMarker, key: str) -> Pair:
-        pair = self._ground.accept(
-            row.kind, row.entity, event, actor=Actor("handler", row.effect), key=f"effect:{key}", source="effect",
-            cause=f"{row.record}:{row.n}",
-        )  # fmt: skip
-        pair.traceparent = row.traceparent
-        return pair
-
-    def _outcome_of(self, taken: _Taken, effect: Any, error: BaseException) -> _Outcome:
-        """What follows a failed attempt, by the retry policy."""
-        row, retry = taken.row, taken.handling.retry
-        if isinstance(error, Snooze):
-            return self._postponed(taken, taken.attempt - 1, error.delay, str(error))
-        why = _text_of(error)
-        rule = "give_up" if isinstance(error, GiveUp) else retry.rule_of(error)
-        if isinstance(rule, timedelta):
-            return self._postponed(taken, taken.attempt - 1, rule, why)
-        self.statistics.failed += 1
-        if rule == "retry" and taken.attempt < retry.limit:
-            return self._postponed(taken, taken.attempt, retry.delay(taken.attempt, self._chance), why)
-        _log.warning("%s %s of %s %s is a dead letter: %s", row.effect, taken.key, row.kind, row.entity, why)
-        return self._dead(taken, taken.attempt, why, effect)
-
-    def _postponed(self, taken: _Taken, attempts: int, delay: timedelta, why: str) -> _Outcome:
-        if attempts < taken.attempt:
-            self.statistics.snoozed += 1
-        due_at = min(self._ground.now() + max(delay, timedelta(0)) // timedelta(microseconds=1), LAST_TIME)
-        return _Outcome(taken, postponement=Postponement(EffectKey(*taken.row[:5]), attempts, due_at, why))
-
-    def _dead(self, taken: _Taken, attempts: int, why: str, effect: Any = None) -> _Outcome:
-        """A dead letter, with the event by which the lifecycle answers it, if there is one."""
-        row, on_dead = taken.row, taken.handling.on_dead
-        end = EffectEnd(*row[:5], attempts, why, self._ground.now())
-        if on_dead is not None:
-            try:
-                effect = taken.handling.decode(row.payload) if effect is None else effect
-                pair = self._reply(row, on_dead(effect, why), f"{taken.key}:dead")
-            except Exception as error:  # the letter is not lost by it
-                end = end._replace(error=f"{why}; and its on_dead: {_text_of(error)}"[:ERROR_CHARACTERS_MAX])
-            else:
-                pair.end = end
-                return _Outcome(taken, pairs=[pair])
-        return _Outcome(taken, end=end)
-
-    def _finish(self, taken: _Taken, outcome: _Outcome) -> None:
-        if EffectKey(*taken.row[:5]) in self.in_hand:
+    def _finish(self, outcome: Outcome) -> None:
+        if EffectKey(*outcome.taken.row[:5]) in self.in_hand:
             self._outcomes.append(outcome)
             self.has_outcomes.set()
 
@@ -441,7 +324,7 @@ class Dispatcher:
         pairs = [pair for each in outcomes for pair in each.pairs if not pair.is_settled]
         if pairs:
             await self._ground.commit(pairs, lease=self._lease.worker)
-        again = [each for each in outcomes if each.pairs and self._is_to_be_brought_again(each)]
+        again = [each for each in outcomes if each.pairs and self._judge.is_to_be_brought_again(each)]
         over = [each for each in outcomes if each not in again]
         ends = tuple(each.end for each in over if each.end is not None)
         notes = tuple(each.postponement for each in over if each.postponement is not None)
@@ -449,42 +332,12 @@ class Dispatcher:
             await self._ground.run(_write_back(self._lease.worker, ends, notes))
         self._outcomes[: len(outcomes)] = again
         for each in over:
-            self._count(each)
+            self._judge.count(each)
             self._drop(each.taken.row)
             if each.postponement is not None and self._caller.is_inline:
                 self._postponed_once.add(each.postponement.key)
         self.has_settled.set()
         return len(outcomes) + begun
-
-    def _is_to_be_brought_again(self, outcome: _Outcome) -> bool:
-        """Whether something else is to be written of it, since the lifecycle's own code could not take a reply.
-
-        The attempt is a failed one then, and nothing is lost.
-        """
-        errors = [pair.error for pair in outcome.pairs if pair.error is not None]
-        if not errors:
-            return False
-        if isinstance(errors[0], LedgerUnavailable):
-            for pair in outcome.pairs:  # under the same record ids
-                pair.error = None
-            return True
-        end = outcome.pairs[-1].end
-        if end is not None and end.error is not None:  # on_dead can't be taken: the letter is kept without it
-            outcome.pairs, outcome.end = [], end._replace(error=f"{end.error}; and its on_dead: {_text_of(errors[0])}")
-            return False
-        failed = self._outcome_of(outcome.taken, None, errors[0])
-        outcome.pairs, outcome.end, outcome.postponement = failed.pairs, failed.end, failed.postponement
-        return bool(failed.pairs)
-
-    def _count(self, outcome: _Outcome) -> None:
-        end = outcome.end or (outcome.pairs[-1].end if outcome.pairs else None)
-        if outcome.postponement is not None or end is None:
-            return
-        if end.error is not None:
-            self.statistics.dead += 1
-        else:
-            self.statistics.done += 1
-            self.statistics.replied += bool(outcome.pairs)
 
     # Stopping.
 
@@ -506,20 +359,6 @@ class Dispatcher:
         while self.is_at_work:
             self.has_settled.clear()
             await self.has_settled.wait()
-
-
-def _amid(attempt: int) -> str:
-    return f"attempt {attempt} was begun, and its worker died amid it"
-
-
-def _text_of(error: BaseException) -> str:
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:  # it is what is told about a failure, and none of its own
-        text = ""
-    told = name if not text else text if isinstance(error, (GiveUp, StatewardError)) else f"{name}: {text}"
-    return told[:ERROR_CHARACTERS_MAX].replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 def _fetch(operation: FetchEffects) -> Trips[list[OutboxRow]]:
