@@ -13,7 +13,7 @@ import pytest
 from stateward.engine import AsyncEngine, Creating, Engine, Sending
 from stateward.errors import LedgerUnavailable
 from stateward.ledger.after_commit import FetchParts
-from stateward.ledger.contract import ConnectionLost, Trip, Trips
+from stateward.ledger.contract import Capabilities, ConnectionLost, Trip, Trips
 from stateward.ledger.postgres import PostgresLedger
 from stateward.work import WorkerSettings
 from stateward.work.calling import Caller
@@ -180,6 +180,7 @@ class Watched:
 
     def __init__(self, ledger: Any) -> None:
         self._ledger = ledger
+        self.capabilities: Capabilities = ledger.capabilities
         self.before: Callable[[Trip], None] = lambda _: None
         self.after: Callable[[Trip], None] = lambda _: None
 
@@ -203,8 +204,12 @@ class Watched:
             made: T = end.value
             return made
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
+    def prepare(self) -> None:
+        if hasattr(self._ledger, "prepare"):
+            self._ledger.prepare()
+
+    def close(self) -> None:
+        self._ledger.close()
 
 
 def has(trip: Trip, *kinds: type) -> bool:

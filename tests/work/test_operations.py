@@ -63,6 +63,8 @@ from tests.ledger.servers import Server
 from tests.work.conftest import Clock, ask, empty, pending, trail
 from tests.work.lifecycles import Egg, EggLifecycle, Job, JobLifecycle, Task, Told
 
+ALL_OF_HEALTH: Any = list(HealthCheck)
+
 # The same pages from each store.
 
 KINDS, ENTITIES, EFFECTS, NAMES = ("A", "B"), ("x", "y", "\U0001f600"), ("e", "f"), ("t@s", "u@s")
@@ -231,7 +233,7 @@ def postgres_ledger(postgres_dsn: str) -> Iterator[PostgresLedger]:
     ledger.close()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=ALL_OF_HEALTH)
 @given(st.lists(operations, min_size=10, max_size=60))
 def check_pages(postgres: PostgresLedger, made: list[Any]) -> None:
     with psycopg.connect(postgres._dsn) as connection:
