@@ -33,7 +33,7 @@ POINTS_MIN = 40
 WAYS = {"sqlite": ["threads"], "postgres": ["tasks"]}
 """Which engine the workers have."""
 if os.environ.get("STATEWARD_WORLD_WAYS") == "all":
-    WAYS = {each: ["threads", "tasks"] for each in WAYS}
+    WAYS = {database: ["threads", "tasks"] for database in WAYS}
 
 
 @pytest.fixture

@@ -107,6 +107,7 @@ class SmallWorld:
                 clock=str(self._folder / f"{self._name}.clock"),
                 log=str(self._folder / f"{self._name}.log"),
                 fatal=fatal,
+                lease_s=4,
                 has_tasks=self._has_tasks,
             )
         )
