@@ -15,7 +15,7 @@ from stateward import ActionFailed, Conflict, Refusal, Refused, UnknownEntity
 from stateward.engine import AsyncEngine, Sending
 from stateward.errors import LedgerUnavailable, SnapshotInvalid, Unkeepable
 from stateward.ledger import Applied, Entity, Record
-from stateward.ledger.contract import AsyncLedger, Capabilities, Trips
+from stateward.ledger.contract import AsyncLedger, Capabilities, LedgerStatistics, Trips
 from stateward.ledger.memory import MemoryLedger
 from stateward.ledger.opening import open_async_ledger
 from stateward.ledger.sqlite import SqliteLedger
@@ -259,6 +259,9 @@ class Gate:
 
     async def close(self) -> None:
         await self._ledger.close()
+
+    def statistics(self) -> LedgerStatistics:
+        return self._ledger.statistics()
 
     def shut(self) -> None:
         self.is_reached.clear()

@@ -621,3 +621,14 @@ def test_an_action_that_sends_is_told_so(make_ledger: MakeLedger) -> None:
             SENDER.clear()
         assert engine.get(FickleLifecycle, "a").revision == 1
         assert engine.send(FickleLifecycle, "a", Meddle(), actor="a:1").revision == 2
+
+
+def test_an_engine_tells_what_it_has_done(make_ledger: MakeLedger) -> None:
+    with Engine(make_ledger(), lifecycles=[ParcelLifecycle]) as engine:
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1")
+        attempt(engine, "p1", Pay(amount=100))
+        found = engine.statistics()
+        assert (found.commits.batches, found.commits.pairs, found.commits.waiting) == (2, 2, 0)
+        assert found.worker is None
+        assert found.ledger.name in ("memory", "sqlite", "postgres")
+        assert found.ledger.idle == found.ledger.connections >= (0 if found.ledger.name == "memory" else 1)

@@ -157,6 +157,22 @@ def test_a_full_channel_makes_senders_wait_and_takes_no_more_than_it_holds() -> 
     run(main)
 
 
+def test_it_tells_what_its_channel_holds() -> None:
+    async def main() -> None:
+        machine = ChannelMachine(TallyLifecycle, Tally(), capacity=2)
+        assert not machine.statistics().is_running
+        async with machine:
+            senders = [asyncio.create_task(machine.send(Add(id=n))) for n in range(3)]
+            await asyncio.sleep(0)  # the third finds no room
+            held = machine.statistics()
+            assert (held.is_running, held.queued, held.waiting) == (True, 2, 1)
+            await asyncio.gather(*senders)
+            assert machine.statistics().queued == 0
+        assert not machine.statistics().is_running
+
+    run(main)
+
+
 def test_a_capacity_of_one_works_and_less_is_refused() -> None:
     async def main() -> None:
         async with ChannelMachine(TallyLifecycle, Tally(), capacity=1) as machine:

@@ -13,7 +13,7 @@ import pytest
 from stateward.engine import AsyncEngine, Creating, Engine, Sending
 from stateward.errors import LedgerUnavailable
 from stateward.ledger.after_commit import FetchParts
-from stateward.ledger.contract import Capabilities, ConnectionLost, Trip, Trips
+from stateward.ledger.contract import Capabilities, ConnectionLost, LedgerStatistics, Trip, Trips
 from stateward.ledger.postgres import PostgresLedger
 from stateward.work import WorkerSettings
 from stateward.work.calling import Caller
@@ -210,6 +210,10 @@ class Watched:
 
     def close(self) -> None:
         self._ledger.close()
+
+    def statistics(self) -> LedgerStatistics:
+        found: LedgerStatistics = self._ledger.statistics()
+        return found
 
 
 def has(trip: Trip, *kinds: type) -> bool:

@@ -15,7 +15,7 @@ from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.accepting import accept_creation, accept_event, accept_repair
 from stateward.ledger.codec import to_micros
 from stateward.ledger.committing import CommitStatistics
-from stateward.ledger.contract import Capabilities, FetchHistory, ListEntities, Trips
+from stateward.ledger.contract import Capabilities, FetchHistory, LedgerStatistics, ListEntities, Trips
 from stateward.ledger.ids import RecordIds
 from stateward.ledger.pairs import Pair
 from stateward.ledger.protocol import commit_pairs
@@ -80,8 +80,7 @@ class Creating(msgspec.Struct, frozen=True, kw_only=True):
 class EngineStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine has done since it was opened."""
 
-    ledger: str
-    """The kind of its ledger, `sqlite`."""
+    ledger: LedgerStatistics
     commits: CommitStatistics
     worker: WorkerStatistics | None
     """None: it does not work after commit."""

@@ -100,7 +100,7 @@ class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
     def statistics(self) -> EngineStatistics:
         """As `Engine.statistics`."""
         return EngineStatistics(
-            ledger=self._ledger.capabilities.name,
+            ledger=self._ledger.statistics(),
             commits=self._committer.statistics(),
             worker=None if self._worker is None else self._worker.statistics(),
         )

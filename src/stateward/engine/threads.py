@@ -108,7 +108,7 @@ class Engine(WorkingEngine, Tails, Sender):
     def statistics(self) -> EngineStatistics:
         """What this engine has committed, and its worker has done, since they started."""
         return EngineStatistics(
-            ledger=self._ledger.capabilities.name,
+            ledger=self._ledger.statistics(),
             commits=self._committer.statistics(),
             worker=None if self._worker is None else self._worker.statistics(),
         )

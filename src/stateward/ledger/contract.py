@@ -31,6 +31,7 @@ __all__ = [
     "FindRecords",
     "Interrupted",
     "Ledger",
+    "LedgerStatistics",
     "ListEntities",
     "LoadPairs",
     "Operation",
@@ -70,6 +71,19 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """Whether several processes may use it at the same time."""
     joins: tuple[str, ...] = ()
     """The drivers whose connections it can join, `sqlite3` say."""
+
+
+class LedgerStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store holds now."""
+
+    name: str
+    """What errors call it: `sqlite`."""
+    connections: int
+    """Connections that are open; in memory there are none."""
+    idle: int
+    """Those of them that nobody uses."""
+    waiting: int
+    """Trips that wait for a connection."""
 
 
 # Operations. The comment on each says what its page holds.
@@ -272,6 +286,10 @@ class Ledger(Protocol):
         """Give back all connections. Twice is safe."""
         ...
 
+    def statistics(self) -> LedgerStatistics:
+        """What it holds now."""
+        ...
+
 
 class AsyncLedger(Protocol):
     """A store, driven by tasks; as `Ledger` otherwise."""
@@ -284,4 +302,8 @@ class AsyncLedger(Protocol):
 
     async def close(self) -> None:
         """As `Ledger.close`."""
+        ...
+
+    def statistics(self) -> LedgerStatistics:
+        """As `Ledger.statistics`."""
         ...

@@ -16,6 +16,7 @@ from stateward.ledger.contract import (
     FetchEntities,
     FetchHistory,
     FindRecords,
+    LedgerStatistics,
     ListEntities,
     LoadPairs,
     Page,
@@ -64,6 +65,10 @@ class MemoryLedger:
     def close(self) -> None:
         """Refuse everything from now on. Twice is safe."""
         self._is_closed = True
+
+    def statistics(self) -> LedgerStatistics:
+        """What it holds now; see `Ledger.statistics`."""
+        return LedgerStatistics(name="memory", connections=0, idle=0, waiting=0)
 
     def _make(self, trip: Trip) -> list[Page]:
         return [self._operate(each) for each in trip.operations]

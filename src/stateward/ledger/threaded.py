@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from stateward.errors import LedgerUnavailable
-from stateward.ledger.contract import Capabilities, Ledger, Trips
+from stateward.ledger.contract import Capabilities, Ledger, LedgerStatistics, Trips
 
 __all__ = ["ThreadedLedger"]
 
@@ -31,6 +31,10 @@ class ThreadedLedger:
             message = f"{self.capabilities.name}: the ledger is closed"
             raise LedgerUnavailable(message) from error
         return await work
+
+    def statistics(self) -> LedgerStatistics:
+        """As the ledger's own."""
+        return self._ledger.statistics()
 
     async def close(self) -> None:
         """Close the ledger. Twice is safe."""

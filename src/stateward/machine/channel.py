@@ -20,6 +20,8 @@ from threading import Lock, get_ident
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import msgspec
+
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, Meta
 from stateward.errors import MachineStopped, Refusal, Refused
 from stateward.kernel import Snapshot, Step, advance
@@ -96,6 +98,17 @@ class _Channel:
         return self.is_stopping and not self.waiting and self.queue.empty()
 
 
+class ChannelStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a machine's channel holds now."""
+
+    is_running: bool
+    """Whether its owning task takes events."""
+    queued: int
+    """Events that wait to be applied."""
+    waiting: int
+    """Callers that wait for room."""
+
+
 class ChannelMachine(MachineBase[C]):
     """A machine whose events one task applies, in the order in which they entered its channel.
 
@@ -132,6 +145,13 @@ class ChannelMachine(MachineBase[C]):
         """
         self._prepare(capacity, on_failure)
         super().__init__(lifecycle, context, meta=meta, listeners=listeners)
+
+    def statistics(self) -> ChannelStatistics:
+        """What its channel holds now."""
+        channel = self._channel
+        if channel is None or channel.is_closed:
+            return ChannelStatistics(is_running=False, queued=0, waiting=0)
+        return ChannelStatistics(is_running=True, queued=channel.queue.qsize(), waiting=channel.waiting)
 
     @classmethod
     def restore(

@@ -21,6 +21,7 @@ from stateward.ledger.contract import (
     ConnectionLost,
     CreateEntities,
     Interrupted,
+    LedgerStatistics,
     Page,
     RegisterLifecycle,
     RowsRefused,
@@ -127,6 +128,10 @@ class PostgresLedger:
     def close(self) -> None:
         """Close all connections. Twice is safe."""
         self._pool.close()
+
+    def statistics(self) -> LedgerStatistics:
+        """What it holds now; see `Ledger.statistics`."""
+        return _statistics_of(self._pool)
 
     def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol; see `Ledger.run`."""
@@ -263,6 +268,10 @@ class AsyncPostgresLedger:
         """Close all connections. Twice is safe."""
         await self._pool.close()
 
+    def statistics(self) -> LedgerStatistics:
+        """As `PostgresLedger.statistics`."""
+        return _statistics_of(self._pool)
+
     async def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol; see `AsyncLedger.run`."""
         async with self._connection() as connection:
@@ -313,6 +322,16 @@ class AsyncPostgresLedger:
                 if not connection.closed:
                     await connection.rollback()
                 raise
+
+
+def _statistics_of(pool: ConnectionPool[Any] | AsyncConnectionPool[Any]) -> LedgerStatistics:
+    found = pool.get_stats()
+    return LedgerStatistics(
+        name="postgres",
+        connections=found.get("pool_size", 0),
+        idle=found.get("pool_available", 0),
+        waiting=found.get("requests_waiting", 0),
+    )
 
 
 def check_joinable(connection: Any, kind: type[psycopg.Connection[Any] | psycopg.AsyncConnection[Any]]) -> None:

@@ -21,6 +21,7 @@ from stateward.ledger.contract import (
     FetchHistory,
     FindRecords,
     Interrupted,
+    LedgerStatistics,
     ListEntities,
     LoadPairs,
     Page,
@@ -77,6 +78,8 @@ class SqliteLedger:
         # A stack: the connection that wrote last still has its pages in memory.
         self._idle: list[sqlite3.Connection] = []
         self._commits = 0
+        self._taken = 0
+        """Connections in use; a number to look at, which threads that come together may miss."""
         self._is_closed = False
         self._is_memory = self._path == ":memory:"
         self._memory_lock = Lock()
@@ -90,6 +93,11 @@ class SqliteLedger:
         while self._idle:
             with suppress(IndexError):  # another thread took the last one
                 self._idle.pop().close()
+
+    def statistics(self) -> LedgerStatistics:
+        """What it holds now; see `Ledger.statistics`. Nobody waits for a connection: another one is opened."""
+        idle = len(self._idle)
+        return LedgerStatistics(name="sqlite", connections=idle + self._taken, idle=idle, waiting=0)
 
     @contextmanager
     def connection(self) -> Generator[sqlite3.Connection]:
@@ -113,11 +121,14 @@ class SqliteLedger:
             message = f"{self._path}: the ledger is closed"
             raise LedgerUnavailable(message)
         try:
-            return self._idle.pop()
+            connection = self._idle.pop()
         except IndexError:
-            return self._connect()
+            connection = self._connect()
+        self._taken += 1
+        return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
+        self._taken -= 1
         try:
             if connection.in_transaction:
                 connection.rollback()
