@@ -321,6 +321,17 @@ def test_tasks_fire_them_too(make_ledger: MakeLedger, clock: Clock) -> None:
     asyncio.run(main())
 
 
+def test_nobody_is_asked_whether_a_timer_may_fire(make_ledger: MakeLedger, clock: Clock) -> None:
+    """Nobody sends it but the entity's own lifecycle."""
+    with Engine(
+        make_ledger(), lifecycles=[VisitLifecycle], clock=clock, authorize=lambda actor, *_: actor.kind == "customer"
+    ) as engine:
+        create(engine)
+        clock.move(hours=1)
+        engine.drain()
+        assert engine.get(VisitLifecycle, "v1").state == "ended"
+
+
 def test_a_caller_can_not_use_a_timers_key(engine: Engine) -> None:
     create(engine)
     with pytest.raises(Unkeepable, match="stateward's own"):
