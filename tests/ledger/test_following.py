@@ -419,8 +419,8 @@ def test_who_has_drawn_a_rank_and_written_nothing_yet_holds_a_reader_up(postgres
     """A refused attempt is the first that its transaction writes; a trigger stops it between its rank and its row."""
     with psycopg.connect(postgres_dsn, autocommit=True) as barrier, open_engine(postgres_dsn) as other:
         barrier.execute(
-            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN IF new.event = 'Close' THEN "
-            "PERFORM pg_advisory_xact_lock(1); END IF; RETURN new; END $$"
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN "
+            "IF new.event = 'Close' THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN new; END $$"
         )
         barrier.execute("CREATE TRIGGER waits BEFORE INSERT ON record FOR EACH ROW EXECUTE FUNCTION wait()")
         tick(postgres, 1)
