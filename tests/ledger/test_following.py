@@ -399,6 +399,46 @@ def test_a_prepared_transaction_holds_a_reader_up_until_it_is_decided(other_serv
         assert [each.entity for each, _ in engine.tail()] == ["late", "early"]
 
 
+def test_one_that_is_prepared_under_a_readers_eyes_holds_it_up_still(other_server: Server) -> None:
+    with open_engine(other_server.uri()) as engine, psycopg.connect(other_server.uri(), autocommit=True) as late:
+        late.execute("BEGIN")
+        engine.joining(late).create(CountLifecycle, "late", Count(), actor="a:1")
+        engine.create(CountLifecycle, "early", Count(), actor="a:1")
+        tail = engine.tail(follow=True)
+        looks = [engine._read(tail._following.look) for _ in range(2)]
+        assert tail._following._gap is not None
+        assert tail._following._gap.writers, "it was asked for while it was a session's"
+        late.execute("PREPARE TRANSACTION 'late'")
+        looks += [engine._read(tail._following.look) for _ in range(2)]
+        assert [(each.records, each.is_held) for each in looks] == [([], True)] * 4
+        late.execute("COMMIT PREPARED 'late'")
+        assert [each.entity for each, _ in engine._read(tail._following.look).records] == ["late", "early"]
+
+
+def test_who_has_drawn_a_rank_and_written_nothing_yet_holds_a_reader_up(postgres: Engine, postgres_dsn: str) -> None:
+    """A refused attempt is the first that its transaction writes; a trigger stops it between its rank and its row."""
+    with psycopg.connect(postgres_dsn, autocommit=True) as barrier, open_engine(postgres_dsn) as other:
+        barrier.execute(
+            "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$ BEGIN "
+            "IF new.event = 'Close' THEN PERFORM pg_advisory_xact_lock(1); END IF; RETURN new; END $$"
+        )
+        barrier.execute("CREATE TRIGGER waits BEFORE INSERT ON record FOR EACH ROW EXECUTE FUNCTION wait()")
+        tick(postgres, 1)
+        found = list(postgres.tail())
+        barrier.execute("SELECT pg_advisory_lock(1)")
+        late = Thread(target=other.attempt, args=(CountLifecycle, "c1", Close()), kwargs={"actor": "a:1"})
+        late.start()
+        waiting = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        wait_until(lambda: barrier.execute(waiting).fetchall())
+        postgres.create(CountLifecycle, "early", Count(), actor="a:1")
+        tail = postgres.tail(after=found[-1].cursor)
+        assert list(tail) == []
+        assert tail.is_held
+        barrier.execute("SELECT pg_advisory_unlock(1)")
+        late.join(WAIT_S)
+        assert [each.event for each, _ in postgres.tail(after=found[-1].cursor)] == ["Close", "Started"]
+
+
 def test_an_entitys_records_come_as_they_were_applied_however_old_the_transactions_are(
     postgres: Engine, postgres_dsn: str
 ) -> None:

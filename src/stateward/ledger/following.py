@@ -11,9 +11,10 @@ by the very INSERT of the record. There is no order of commits to be had there; 
 and in order, so that **a row that is not there yet leaves a gap**. A reader goes on for as long as there is none.
 
 **The gap.** It is of a transaction that still runs, or of one that was rolled back. Whoever has drawn a number holds a
-lock of its INSERT on the table `record` since before, and until it has ended; and what has released that lock is seen
-by whatever is read afterwards. So a reader that sees rows behind a gap asks for the transactions that hold such a
-lock, and once all of those have ended, what is then still missing up to those rows is missing for ever. Whatever else
+lock of its INSERT on the table `record`, and a transaction's number, since before and until it has ended, prepared or
+not; and what has released that lock is seen by whatever is read afterwards. So a reader that sees rows behind a gap
+asks for the numbers of those that hold such a lock, and once all of them have ended, what is then still missing up to
+the last rank that it saw is missing for ever. Whatever else
 runs, in this database or another, or holds an old snapshot, does not hold a reader up: only what writes records does.
 
 **The order.** Of an entity, records come in the order in which they were applied: the next one is written by a

@@ -26,9 +26,18 @@ FROM head LEFT JOIN LATERAL (
 ORDER BY rank;
 
 -- name: fetch_writers
-SELECT DISTINCT virtualtransaction FROM pg_locks
-WHERE locktype = 'relation' AND relation = 'record'::regclass AND granted AND mode <> 'AccessShareLock'
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+WITH held AS MATERIALIZED (
+    SELECT locktype, transactionid, pid, split_part(virtualtransaction, '/', 2) AS number,
+        locktype = 'relation' AND relation = 'record'::regclass AND mode <> 'AccessShareLock'
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AS writes
+    FROM pg_locks WHERE granted AND locktype IN ('relation', 'transactionid')
+)
+SELECT DISTINCT x.transactionid::text FROM held x
+WHERE x.locktype = 'transactionid' AND EXISTS (
+    -- A transaction that is prepared gives its locks one by one to a process without an identifier, under its number.
+    SELECT FROM held w
+    WHERE w.writes AND w.number = x.number AND (w.pid = x.pid OR w.pid IS NULL OR x.pid IS NULL)
+)
 -- On a standby it is not to be known who writes on the primary.
 UNION ALL SELECT 'primary' WHERE pg_is_in_recovery();
 
