@@ -33,8 +33,10 @@ __all__ = ["Harm", "World"]
 CALLS_PER_TURN = 60
 """How many calls a turn waits for."""
 ORDERS_PER_TURN = 25
-OPEN_MAX = 300
+OPEN_MAX = 400
 """How many orders may be open, before no more are made."""
+STOPS_MAX = 20
+"""How often it is tried to stop a worker outside of its transactions."""
 IDLE_TURNS_MAX = 60
 """After so many turns in which nothing moved, the world counts as stuck."""
 
@@ -276,8 +278,7 @@ class World:
         if chance.random() < harm.kill_all:
             self._kill(self._at_work(), "kill all")
         if chance.random() < harm.stop and not any(each.is_stopped for each in self._fleet.workers.values()):
-            chance.choice(self._at_work()).stop()
-            self._note("stop")
+            self._stop_one(chance.choice(self._at_work()))
         if chance.random() < harm.jump:
             self.clock.move(chance.choice((timedelta(hours=1), timedelta(minutes=-10))))
             self._note("jump")
@@ -286,6 +287,16 @@ class World:
             self._note("restart")
         if is_ending:
             self.clock.poison(is_on=False)
+
+    def _stop_one(self, worker: WorkerProcess) -> None:
+        """Stop a worker; not within its transaction where that keeps all others from writing until it goes on."""
+        for _ in range(STOPS_MAX):
+            worker.stop()
+            with Rows(self.address) as rows:
+                if rows.can_be_written():
+                    self._note("stop")
+                    return
+            worker.go_on()
 
     def _kill(self, workers: Iterable[WorkerProcess], what: str) -> None:
         for each in workers:
@@ -310,7 +321,7 @@ class World:
         if is_idle:
             self.clock.move(timedelta(minutes=self._chance.choice((5, 31, 31, 60 * 24))))
         else:
-            self.clock.move(timedelta(seconds=self._chance.choice((1, 5, 20, 60))))
+            self.clock.move(timedelta(seconds=self._chance.choice((5, 20, 60, 120))))
 
     def _retry_dead(self) -> bool:
         """Retry what died; whether anything had."""

@@ -49,6 +49,18 @@ class Rows:
         rows: list[tuple[Any, ...]] = self._connection.execute(query).fetchall()
         return rows
 
+    def can_be_written(self) -> bool:
+        """Whether nobody keeps all others from writing for longer; on PostgreSQL nobody can."""
+        if isinstance(self._connection, psycopg.Connection):
+            return True
+        try:
+            self._connection.execute("PRAGMA busy_timeout = 500")
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        self._connection.rollback()
+        return True
+
     def left(self) -> dict[str, int]:
         """What is still to be done, counted."""
         query = ", ".join(f"(SELECT count(*) FROM {each})" for each in ("outbox", "timer", "dead_letter"))

@@ -92,10 +92,11 @@ class Handlers:
         return events_of(answer)
 
     def send_receipt(self, effect: Receipt, call: Call) -> Sequence[Event]:
-        """Do an effect in a thread, unless it is poisoned."""
+        """Do an effect in a thread; one that is poisoned is called for, and kills its worker by its answer."""
+        events = self.ask(effect, call)
         if call.entity in self._poisoned and self._clock.is_poison_on:
             os.kill(os.getpid(), signal.SIGKILL)
-        return self.ask(effect, call)
+        return events
 
     async def ask_in_task(self, effect: Effect, call: Call) -> Sequence[Event]:
         """Do an effect in a task."""
