@@ -464,9 +464,9 @@ def fill_before(make: Callable[[], Any], clock: Clock) -> None:
 
 
 def work_after(make: Callable[[], Any], clock: Clock) -> None:
-    with pytest.raises(LedgerOutdated):
-        Engine(make(), lifecycles=[JobLifecycle])
     ledger = make()
+    with pytest.raises(LedgerOutdated):
+        Engine(ledger, lifecycles=[JobLifecycle])
     applied = ledger.upgrade()
     assert applied[0] == 2, "and whatever came later"
     with Engine(ledger, lifecycles=[JobLifecycle, EggLifecycle], clock=clock) as engine:
