@@ -13,7 +13,9 @@ from stateward.engine import Engine
 from stateward.ledger.after_commit import EndEffects, FetchEffects
 from stateward.ledger.contract import CommitMoves
 from stateward.work import WorkerSettings
+from stateward.work.calling import Caller, InlineCaller
 from stateward.work.dispatching import PAGE_MAX
+from stateward.work.shift import Shift
 from tests.conftest import MakeLedger
 from tests.work.conftest import (
     WAIT_S,
@@ -241,8 +243,6 @@ def test_a_worker_whose_lines_are_full_rests(make_ledger: MakeLedger) -> None:
 
 async def dispatcher_of(engine: Engine, ledger: Any, before: Callable[[Any], Any] | None = None) -> Any:
     """A dispatcher of the engine's handlers under a lease on all parts."""
-    from stateward.work.calling import Caller
-    from stateward.work.shift import Shift
 
     async def run(trips: Any) -> Any:
         if before is not None:
@@ -347,3 +347,43 @@ def owners(engine: Engine) -> set[str | None]:
 
     found: set[str | None] = engine._ledger.run(fetch())
     return found
+
+
+def test_a_look_that_takes_long_and_finds_little_is_followed_by_a_rest(
+    make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred thousand that are postponed are gone past each time: the ledger is not kept busy with that alone."""
+    now, rests, looks = [0.0], list[float](), 0
+
+    async def look_around(ledger: Any, engine: Engine) -> None:
+        async def run(trips: Any) -> Any:
+            return ledger.run(trips)
+
+        worker = engine._make_worker(run, QUICK)
+        worker.ground.monotonic = lambda: now[0]
+        shift = Shift(worker, InlineCaller())
+        stopping = asyncio.Event()
+
+        async def fetch() -> int:
+            nonlocal looks
+            looks += 1
+            now[0] += 0.4
+            worker.effects.set()  # there is always a reason to look again
+            return 3
+
+        async def rest(event: asyncio.Event, timeout_s: float) -> bool:
+            rests.append(timeout_s)
+            if len(rests) == 3:
+                stopping.set()
+            return False
+
+        monkeypatch.setattr(shift.dispatcher, "fetch", fetch)
+        monkeypatch.setattr("stateward.work.shift._is_set_within", rest)
+        await shift._dispatch(stopping)
+
+    ledger = make_ledger()
+    with Engine(ledger, lifecycles=[JobLifecycle]) as engine:
+        engine.handles(Task)(lambda effect, call: None)
+        asyncio.run(look_around(ledger, engine))
+    assert looks == 3
+    assert rests == pytest.approx([0.8] * 3)

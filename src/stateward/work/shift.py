@@ -15,7 +15,7 @@ from stateward.ledger.after_commit import FindUnhandled
 from stateward.ledger.contract import Trip, Trips
 from stateward.ledger.ids import PARTS
 from stateward.work.calling import Caller, InlineCaller, Returned
-from stateward.work.dispatching import Dispatcher
+from stateward.work.dispatching import PAGE_MAX, Dispatcher
 from stateward.work.ground import Ground
 from stateward.work.leases import BEATS, Lease
 from stateward.work.reconciling import Reconciler
@@ -28,6 +28,9 @@ POLL_S_MIN = 0.005
 """What is waited at first for what other processes commit, and then twice as long each time."""
 AWAY_S_MAX = 5.0
 """What is waited at most before a ledger that is away is asked again."""
+LONG_FETCH_S = 0.02
+REST_TIMES, REST_S_MAX = 2.0, 5.0
+"""After looking for what is due took long, and little was found, so many times as long is rested."""
 UNHANDLED_S = 60.0
 """How often is looked for effects that nobody handles."""
 RECONCILE_S = 1.0
@@ -163,7 +166,12 @@ class Shift:
     async def _dispatch(self, stopping: asyncio.Event) -> None:
         poll = _Polls(self._worker.settings.poll.total_seconds())
         while not stopping.is_set():
+            began = self._ground.monotonic()
             found = await _patiently(self.dispatcher.fetch, stopping)
+            took_s = self._ground.monotonic() - began
+            if took_s > LONG_FETCH_S and found < PAGE_MAX // 10:
+                # It went past many that are postponed, or behind such: the ledger has others to answer, too.
+                await _is_set_within(stopping, min(REST_TIMES * took_s, REST_S_MAX))
             if found or self.dispatcher.is_amid_a_pass:
                 poll.reset()
                 await self.dispatcher.wait_for_room()

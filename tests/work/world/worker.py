@@ -21,10 +21,8 @@ from pathlib import Path
 
 import msgspec
 
-import stateward.ledger.postgres
-import stateward.ledger.sqlite
-import stateward.ledger.threaded  # noqa: F401 - forked workers have it loaded
 from stateward import AsyncEngine, Engine, WorkerSettings
+from stateward.ledger import postgres, sqlite, threaded
 from tests.work.world.client import Caller
 from tests.work.world.clock import WorldClock
 from tests.work.world.commands import Signal, Start
@@ -136,6 +134,10 @@ class Nursery:
         for pid in self._children:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+
+LOADED = (postgres, sqlite, threaded)
+"""Forked workers have them at once."""
 
 
 def main() -> None:
