@@ -8,6 +8,8 @@ from datetime import timedelta
 from threading import Event, Lock
 from typing import Any
 
+import pytest
+
 from stateward import Call, Retry
 from stateward.engine import Engine
 from stateward.ledger.after_commit import EndEffects, FetchEffects
