@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -133,6 +134,58 @@ def test_a_handler_that_goes_on_beyond_the_grace_is_left_to_the_lease(make_ledge
         go_on.set()
         assert over.wait(WAIT_S)
         assert (trail(engine, "j1"), len(pending(engine, "j1"))) == ((), 1)
+
+
+def test_a_coroutine_that_can_not_be_cancelled_keeps_nobody_from_leaving(
+    make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("stateward.engine.working.LEFT_S", 0.05)
+    with Engine(make_ledger(), lifecycles=[JobLifecycle]) as engine:
+        begun, go_on, over = Event(), Event(), Event()
+
+        @engine.handles(Task)
+        async def stubborn(effect: Task, call: Call) -> None:
+            begun.set()
+            while not go_on.is_set():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0.001)
+            over.set()
+
+        ask(engine, "j1", "task:a")
+        engine.start(QUICK)
+        background = engine._background
+        assert background is not None
+        assert begun.wait(WAIT_S)
+        engine.stop(grace=timedelta(0))
+        assert "goes on though it was cancelled" in caplog.text
+        go_on.set()
+        assert over.wait(WAIT_S)
+        background.thread.join(WAIT_S)
+        assert not background.thread.is_alive()
+
+
+def test_a_long_drain_shows_that_it_lives(make_ledger: MakeLedger) -> None:
+    """Each round takes longer than a lease holds: its beats go on between them."""
+    ledger = make_ledger()
+    with Engine(ledger, lifecycles=[JobLifecycle]) as engine:
+        beats: list[int] = []
+        now = [0.0]
+
+        @engine.handles(Task)
+        def slow(effect: Task, call: Call) -> None:
+            now[0] += 100.0
+            beats.extend(row.beat for row in read(engine, FetchWorkers()))
+
+        ask(engine, "j1", "task:a", "task:b", "task:c")
+
+        async def run(trips: Any) -> Any:
+            return ledger.run(trips)
+
+        worker = engine._make_worker(run, QUICK)
+        worker.ground.monotonic = lambda: now[0]
+        asyncio.run(worker.drain())
+        assert beats == sorted(set(beats))
+        assert len(beats) == 3
 
 
 def test_what_a_worker_ended_by_surfaces_when_it_is_stopped(make_ledger: MakeLedger) -> None:

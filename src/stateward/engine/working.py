@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,8 +44,12 @@ __all__ = ["WorkingEngine", "due_times", "stopping_signals"]
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 GRACE = timedelta(seconds=30)
 """How long what goes on may take to end when a worker is stopped."""
+LEFT_S = 5.0
+"""How long, beyond the grace, is waited for coroutines that were cancelled."""
 LEDGER_THREADS = 4
 """Trips to the ledger that a worker makes at the same time."""
 
@@ -97,7 +102,9 @@ class _Background:
                 self._loop.call_soon_threadsafe(self.worker.stop, grace_s)
             except RuntimeError:  # the loop is closed: it has just ended
                 return
-            self.thread.join()
+            self.thread.join(grace_s + LEFT_S)
+            if self.thread.is_alive():
+                _log.warning("a handler goes on though it was cancelled: its thread is left, and ends with the process")
 
 
 class WorkingEngine(Registering):

@@ -52,6 +52,8 @@ class Shift:
             worker.ground, self.lease, worker.handlers, caller,
             concurrency=settings.concurrency, statistics=worker.counts.effects, chance=worker.chance,
         )  # fmt: skip
+        self._next_beat_at = 0.0
+        """In a drain, when the next sign of life is due."""
         in_thread = None if isinstance(caller, InlineCaller) else self._in_thread
         self._reconcilers = [
             Reconciler(worker.ground, self.lease, each, worker.counts.reconciliations, run_in_thread=in_thread)
@@ -112,7 +114,10 @@ class Shift:
             _log.warning("stopped while the ledger is away: %s", error)
 
     async def work_once(self) -> bool:
-        """One round of all work, in this thread; whether anything was done."""
+        """One round of all work, in this thread; whether anything was done. Between rounds, the lease is kept."""
+        if self._ground.monotonic() > self._next_beat_at:
+            await self.lease.keep()
+            self._next_beat_at = self._ground.monotonic() + self._worker.settings.lease.total_seconds() / BEATS
         done = await self.dispatcher.fetch()
         while self.dispatcher.is_at_work:
             await self.dispatcher.has_outcomes.wait()
