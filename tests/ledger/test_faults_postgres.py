@@ -21,6 +21,7 @@ from stateward.errors import LedgerCorrupt, LedgerUnavailable, StatewardError, U
 from stateward.ledger import Applied
 from stateward.ledger.contract import CommitMoves, CreateEntities, LoadPairs, Trip
 from stateward.ledger.postgres import AsyncPostgresLedger, PostgresLedger
+from stateward.ledger.sql import read_migrations
 from tests.ledger.by_tasks import EngineByTasks
 from tests.ledger.faults_counting import Close, Count, CountLifecycle, Tick, check_engine, ticks
 from tests.ledger.faults_parent import acks_of, check_left_behind, start_child
@@ -142,7 +143,8 @@ def test_processes_that_make_a_fresh_database_ready_at_once_and_send_the_same(
     first, second = map(acks_of, children)
     assert first == second
     assert len(first) == 40
-    assert admin.execute("SELECT number FROM stateward_schema").fetchall() == [(1,)]
+    numbers = [(each.number,) for each in read_migrations("stateward.ledger.postgres")]
+    assert admin.execute("SELECT number FROM stateward_schema ORDER BY number").fetchall() == numbers
     with Engine(postgres_dsn, lifecycles=[CountLifecycle]) as engine:
         assert check_left_behind(engine, first, 40) == 0
 
