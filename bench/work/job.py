@@ -14,7 +14,7 @@ from statistics import median, quantiles
 from threading import Lock
 from typing import Literal, Protocol
 
-__all__ = ["WAIT_S", "Drained", "Jobs", "Paced", "StartLog", "drain", "pace"]
+__all__ = ["WAIT_S", "Drained", "Jobs", "Paced", "StartLog", "drain", "pace", "percentiles"]
 
 WAIT_S = 120.0
 _POLL_S = 0.01
@@ -101,7 +101,7 @@ def drain(jobs: Jobs, queue: str, count: int) -> Drained:
     with jobs.working(queue):
         ended = _wait_done(jobs, queue, count)
     starts = _starts(jobs, names)
-    p50, p99 = _percentiles([start - began for start in starts])
+    p50, p99 = percentiles([start - began for start in starts])
     return Drained(count / (enqueued - began), count / (ended - min(starts)), p50, p99)
 
 
@@ -124,7 +124,7 @@ def pace(jobs: Jobs, queue: str, count: int, per_second: float) -> Paced:
             jobs.enqueue_one(queue, name)
         _wait_done(jobs, queue, count + 1)
     starts = _starts(jobs, names)
-    return Paced(*_percentiles([start - before for start, before in zip(starts, asked, strict=True)]))
+    return Paced(*percentiles([start - before for start, before in zip(starts, asked, strict=True)]))
 
 
 def _wait_done(jobs: Jobs, queue: str, count: int) -> float:
@@ -145,7 +145,7 @@ def _starts(jobs: Jobs, names: Sequence[str]) -> list[float]:
     return [jobs.log.times[name] for name in names]
 
 
-def _percentiles(seconds: Sequence[float]) -> tuple[float, float]:
+def percentiles(seconds: Sequence[float]) -> tuple[float, float]:
     """The 50th and 99th, in milliseconds."""
     if len(seconds) < 2:
         return seconds[0] * 1000, seconds[0] * 1000
