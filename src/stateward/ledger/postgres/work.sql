@@ -65,6 +65,7 @@ SELECT DISTINCT ON (effect) effect, kind, entity FROM (
 ORDER BY effect, kind, entity;
 
 -- name: end_effects
+-- A reply's record is looked up as a value: EXISTS beside OR may read all records into a hash, batch for batch.
 WITH wanted AS (
     SELECT * FROM unnest(%(part)s::smallint[], %(kind)s::text[], %(entity)s::text[], %(revision)s::bigint[],
         %(n)s::integer[], %(attempts)s::integer[], %(error)s::text[], %(died_at)s::bigint[], %(needs)s::text[])
@@ -72,7 +73,7 @@ WITH wanted AS (
 ), ended AS (
     DELETE FROM outbox o USING wanted w
     WHERE o.part = w.part AND o.kind = w.kind AND o.entity = w.entity AND o.revision = w.revision AND o.n = w.n
-        AND (w.needs IS NULL OR EXISTS (SELECT FROM record r WHERE r.id = w.needs::uuid))
+        AND (w.needs IS NULL OR (SELECT true FROM record r WHERE r.id = w.needs::uuid))
     RETURNING o.kind, o.entity, o.revision, o.n, o.part, o.effect, o.payload, o.record, w.attempts, w.error, w.died_at,
         o.traceparent
 )
