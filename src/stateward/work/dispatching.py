@@ -32,6 +32,9 @@ PAGE_MAX = 500
 LINE_MIN, LINE_TIMES = 32, 16
 """In line are so many of a type, or so many times what is handled of it at once."""
 SETTLE_MAX = 500
+OUTCOMES_MAX = 2 * SETTLE_MAX
+"""While what came of so many is not written, no more are read: a worker that dies has no more than that, and its lines,
+done for nothing; and what is in hand is read again with each page."""
 TAKEOVER_MARGIN_US = 60_000_000
 """By how much clocks may differ that tell which effects are older than a takeover."""
 
@@ -136,7 +139,7 @@ class Dispatcher:
         return line < max(LINE_MIN, LINE_TIMES * at_once)
 
     def _has_room(self) -> bool:
-        return bool(self._wanted_types())
+        return len(self._outcomes) < OUTCOMES_MAX and bool(self._wanted_types())
 
     @property
     def is_amid_a_pass(self) -> bool:
