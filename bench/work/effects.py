@@ -40,9 +40,9 @@ _SINGLES = 300
 _ROUNDS = 5
 _HEAD = ("", "effects/s", "send_many/s", "x send_many", "sends/s", "x sends")
 _NOTE = (
-    f"Medians of rounds in turns. Beside each: `send_many` of {BATCH} and single sends by one thread, of the events that "
-    "ask for these very effects, just before. Without a reply an effect is a row that is deleted; with one it is a "
-    "transition of its own. Time runs from the worker's start until the last effect is done."
+    f"Medians of rounds in turns. Beside each: `send_many` of {BATCH} and single sends by one thread, of the events "
+    "that ask for these very effects, just before. Without a reply an effect is a row that is deleted; with one it is "
+    "a transition of its own. Time runs from the worker's start until the last effect is done."
 )
 _TELL = "NOTIFY stateward_work"
 

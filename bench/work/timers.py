@@ -82,8 +82,8 @@ def measure_timers(server: Server, effort: Effort) -> Report:
     count = max(_TIMERS_MIN, round(_TIMERS * effort.scale**2))
     rows = [_measure(where, count) for where in (server, None)]
     note = (
-        f"A worker in a process of its own, {FIRE_MAX} in each batch, each an event with its record. A fetch is that of "
-        f"a batch while all are due, the median of {_FETCHES}. Memory is what the process has had at most."
+        f"A worker in a process of its own, {FIRE_MAX} in each batch, each an event with its record. A fetch is that "
+        f"of a batch while all are due, the median of {_FETCHES}. Memory is what the process has had at most."
     )
     head = ("", "fired/s", "first tenth", "last tenth", "last x first", "a fetch, ms", "MB before", "MB after")
     return Report([Table(f"{count:,} timers due at once", head, rows, note)])
