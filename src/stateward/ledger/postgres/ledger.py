@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cached_property
@@ -251,6 +252,7 @@ class AsyncPostgresLedger:
             dsn, min_size=1, max_size=connections_max, timeout=timeout_s, open=False, kwargs={"autocommit": True},
             configure=_configure_async, connection_class=_AsyncConnection,
         )  # fmt: skip
+        self._giving_back: set[asyncio.Future[None]] = set()
 
     def channel(self) -> PostgresChannel:
         """As `PostgresLedger.channel`."""
@@ -266,6 +268,7 @@ class AsyncPostgresLedger:
 
     async def close(self) -> None:
         """Close all connections. Twice is safe."""
+        await asyncio.gather(*self._giving_back, return_exceptions=True)
         await self._pool.close()
 
     def statistics(self) -> LedgerStatistics:
@@ -280,9 +283,6 @@ class AsyncPostgresLedger:
             except Interrupted as error:
                 message = f"postgres: held by others: {error}"
                 raise LedgerUnavailable(message) from error
-            finally:
-                if connection.info.transaction_status != TransactionStatus.IDLE and not connection.closed:
-                    await connection.rollback()
 
     async def join(self, connection: Any, trips: Trips[T]) -> T:
         """As `PostgresLedger.join`, for an AsyncConnection of psycopg."""
@@ -306,13 +306,32 @@ class AsyncPostgresLedger:
             connection = await self._pool.getconn()
             try:
                 yield connection
+            except asyncio.CancelledError:
+                # Cut off amid a trip, and maybe once more amid what psycopg does about it: there may be answers left on
+                # the connection, which whoever uses it next would take for those to its own questions.
+                connection.pgconn.finish()
+                raise
             finally:
-                has_died = connection.closed
-                await self._pool.putconn(connection)
-                if has_died:
-                    await self._pool.check()
+                await self._give_back_surely(connection)
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise LedgerUnavailable(f"postgres: {error}") from error
+
+    async def _give_back_surely(self, connection: _AsyncConnection) -> None:
+        """Give a connection back, in a task of its own: a caller that is cancelled again meanwhile would lose it."""
+        giving_back = asyncio.ensure_future(self._give_back(connection))
+        self._giving_back.add(giving_back)
+        giving_back.add_done_callback(self._giving_back.discard)
+        await asyncio.shield(giving_back)
+
+    async def _give_back(self, connection: _AsyncConnection) -> None:
+        try:
+            if not connection.closed and connection.info.transaction_status != TransactionStatus.IDLE:
+                await connection.rollback()
+        finally:
+            has_died = connection.closed
+            await self._pool.putconn(connection)
+            if has_died:
+                await self._pool.check()
 
     async def _make(self, connection: _AsyncConnection, trip: Trip) -> Sequence[Page]:
         with neutral_errors(trip):
