@@ -57,6 +57,8 @@ class Dispatcher:
         self._concurrency = concurrency
         self._judge = Judge(ground, statistics, chance)
         self.in_hand: dict[EffectKey, OutboxRow] = {}
+        self._last_in_hand: dict[tuple[str, str], EffectKey] = {}
+        """Of each entity of which an effect is in hand that may not be overtaken, the last such."""
         self._settled_meanwhile: set[EffectKey] = set()
         """Effects that were settled since what is due was asked for: the answer may be older, and still hold them."""
         self._busy: Counter[int] = Counter()
@@ -120,7 +122,10 @@ class Dispatcher:
         new = [
             row
             for row in rows
-            if EffectKey(*row[:5]) not in known and row.part in parts and now_open.get(row.part) == parts[row.part]
+            if EffectKey(*row[:5]) not in known
+            and row.part in parts
+            and now_open.get(row.part) == parts[row.part]
+            and not self._is_behind_its_time(row)
         ]
         taken = self._line_up(new)
         self.pump()
@@ -155,15 +160,26 @@ class Dispatcher:
         """Whether attempts go on, or what came of some is not written."""
         return self.running > 0 or bool(self._outcomes)
 
-    def _take(self, row: OutboxRow) -> None:
-        self.in_hand[EffectKey(*row[:5])] = row
+    def _is_behind_its_time(self, row: OutboxRow) -> bool:
+        """Whether a later effect of its entity is in hand: a dead letter was put back meanwhile, and has to wait."""
+        handling = self._handlers.get(row.effect)
+        last = self._last_in_hand.get((row.kind, row.entity))
+        return handling is not None and handling.is_ordered and last is not None and last > EffectKey(*row[:5])
+
+    def _take(self, row: OutboxRow, handling: Handling) -> None:
+        key = EffectKey(*row[:5])
+        self.in_hand[key] = row
         self._busy[row.part] += 1
+        if handling.is_ordered:
+            self._last_in_hand[row.kind, row.entity] = key
 
     def _drop(self, row: OutboxRow) -> None:
         key = EffectKey(*row[:5])
         if self.in_hand.pop(key, None) is not None:
             self._busy[row.part] -= 1
             self._settled_meanwhile.add(key)
+            if self._last_in_hand.get((row.kind, row.entity)) == key:
+                del self._last_in_hand[row.kind, row.entity]
 
     def _line_up(self, rows: Sequence[OutboxRow]) -> int:
         """Put effects in line, as many as fit; those amid which workers died until there is no attempt left are dead.
@@ -177,7 +193,7 @@ class Dispatcher:
             assert handling is not None
             if not self._fits(handling):  # the next pass finds it
                 continue
-            self._take(row)
+            self._take(row, handling)
             count += 1
             taken = Taken(row, handling, row.attempts + 1, self._is_suspect(row))
             if taken.is_suspect and taken.attempt > handling.retry.limit:
