@@ -135,7 +135,10 @@ def test_a_handler_that_goes_on_beyond_the_grace_is_left_to_the_lease(make_ledge
         assert (trail(engine, "j1"), len(pending(engine, "j1"))) == ((), 1)
 
 
-def test_what_a_worker_ended_by_surfaces_when_it_is_stopped(make_ledger: MakeLedger) -> None:
+def test_what_a_worker_ended_by_surfaces_when_it_is_stopped(
+    make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And in the log at once: it may be long until somebody stops it."""
     ledger = Watched(make_ledger())
     with Engine(ledger, lifecycles=[JobLifecycle]) as engine:
         engine.handles(Task)(lambda effect, call: None)
@@ -151,6 +154,10 @@ def test_what_a_worker_ended_by_surfaces_when_it_is_stopped(make_ledger: MakeLed
         background = engine._background
         assert background is not None
         assert background.has_ended.wait(WAIT_S)
+        [told] = [each for each in caplog.records if each.levelname == "CRITICAL"]
+        assert "the worker has ended by an error" in told.message
+        assert told.exc_info is not None
+        assert isinstance(told.exc_info[1], ZeroDivisionError)
         with pytest.raises(ZeroDivisionError, match="no such luck"):
             engine.stop()
         assert read(engine, FetchWorkers()) == [], "others need not wait for its lease"
