@@ -200,9 +200,10 @@ class Shift:
 
     async def _reconcile(self, reconciler: Reconciler, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
-            if not await _patiently(reconciler.work, stopping):
+            if await _patiently(reconciler.work, stopping):
+                self._worker.wake()  # what was learned may ask for effects, and set timers
+            else:
                 await _is_set_within(stopping, RECONCILE_S)
-            self._worker.effects.set()
 
     async def _warn_of_unhandled(self, ground: Ground, lease: Lease) -> float:
         """Tell of effects that wait for ever, since nobody here handles them: whoever forgot it looks in the log."""
