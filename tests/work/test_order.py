@@ -8,6 +8,7 @@ from datetime import timedelta
 from threading import Event, Lock
 from typing import Any
 
+import psycopg
 import pytest
 
 from stateward import Call, Retry
@@ -151,6 +152,34 @@ def test_a_poison_reply_holds_up_its_own_entity_only(make_ledger: MakeLedger, cl
         assert len(commits) == 1
         assert [trail(engine, f"j{n}") for n in range(10)] == [() if n == 5 else ("x",) for n in range(10)]
         assert pending(engine, "j5")[0][:2] == ("poison", 1)
+
+
+def test_an_entity_that_others_hold_holds_up_itself_only(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody's transaction goes on and on: what came of all other effects is written meanwhile."""
+    monkeypatch.setattr("stateward.ledger.committing.HELD_S_MAX", 3600.0)
+    lock, held, others, seen = Lock(), Event(), Event(), list[str]()
+    with Engine(postgres_dsn, lifecycles=[JobLifecycle]) as engine:
+        engine.handles(Task)(lambda effect, call: Told(what="told", then=("other:b",)))
+
+        @engine.handles(Other)
+        def follow(effect: Other, call: Call) -> None:
+            with lock:
+                seen.append(call.entity)
+                if call.entity == "j7":
+                    held.set()
+                elif len(seen) == 19:
+                    others.set()
+
+        ask_many(engine, [f"j{n}" for n in range(20)], "task:a")
+        with psycopg.connect(postgres_dsn) as connection:
+            connection.execute("SELECT FROM entity WHERE kind = 'Job' AND id = 'j7' FOR UPDATE")
+            engine.start(QUICK)
+            assert others.wait(WAIT_S)
+            assert "j7" not in seen
+        assert held.wait(WAIT_S)
+        engine.stop()
+        assert trail(engine, "j7") == ("told",)
+        assert len(seen) == 20
 
 
 def test_low_keys_do_not_starve_high_ones(make_ledger: MakeLedger) -> None:

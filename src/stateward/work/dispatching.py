@@ -14,16 +14,17 @@ from collections.abc import Container, Sequence
 from functools import partial
 from typing import Any
 
-from stateward.ledger.after_commit import EndEffects, FetchEffects, HoldLease, PostponeEffects, Postponement
+from stateward.ledger.after_commit import FetchEffects, Postponement
 from stateward.ledger.codec import from_micros
 from stateward.ledger.contract import Trip, Trips
 from stateward.ledger.ids import minted_at
-from stateward.ledger.rows import EffectEnd, EffectKey, OutboxRow
+from stateward.ledger.rows import EffectKey, OutboxRow
 from stateward.work.calling import Caller, InlineCaller, Returned
 from stateward.work.ground import Ground
 from stateward.work.handling import Call, GiveUp, Handlers, Handling
 from stateward.work.leases import Lease
 from stateward.work.outcomes import DispatchStatistics, Judge, Outcome, Taken, amid
+from stateward.work.settling import Settler, write_back
 
 __all__ = ["PAGE_MAX", "Dispatcher"]
 
@@ -31,7 +32,6 @@ PAGE_MAX = 500
 """Effects that are read at once."""
 LINE_MIN, LINE_TIMES = 32, 16
 """In line are so many of a type, or so many times what is handled of it at once."""
-SETTLE_MAX = 500
 TAKEOVER_MARGIN_US = 60_000_000
 """By how much clocks may differ that tell which effects are older than a takeover."""
 
@@ -76,7 +76,7 @@ class Dispatcher:
         self._postponed_once: set[EffectKey] = set()
         """In a drain, what was attempted and is to be again: some other time."""
         self._after: EffectKey | None = None
-        self._outcomes: list[Outcome] = []
+        self.settler = Settler(ground, lease, self._judge, self._settled)
         self.has_outcomes = asyncio.Event()
         self.has_settled = asyncio.Event()
         self._is_stopping = False
@@ -158,7 +158,7 @@ class Dispatcher:
     @property
     def is_at_work(self) -> bool:
         """Whether attempts go on, or what came of some is not written."""
-        return self.running > 0 or bool(self._outcomes)
+        return self.running > 0 or not self.settler.is_over
 
     def _is_behind_its_time(self, row: OutboxRow) -> bool:
         """Whether a later effect of its entity is in hand: a dead letter was put back meanwhile, and has to wait."""
@@ -271,7 +271,7 @@ class Dispatcher:
             Postponement(EffectKey(*each.row[:5]), each.attempt, each.row.next_attempt, amid(each.attempt))
             for each in begun
         )
-        await self._ground.run(_write_back(self._lease.worker, (), notes))
+        await self._ground.run(write_back(self._lease.worker, (), notes))
         for each in begun:
             if each in self._begun:  # else it is stopped meanwhile
                 self._begun.remove(each)
@@ -319,7 +319,7 @@ class Dispatcher:
 
     def _finish(self, outcome: Outcome) -> None:
         if EffectKey(*outcome.taken.row[:5]) in self.in_hand:
-            self._outcomes.append(outcome)
+            self.settler.add(outcome)
             self.has_outcomes.set()
 
     # Writing back.
@@ -331,29 +331,23 @@ class Dispatcher:
             LeaseLost: others go on with these parts; nothing of it was written.
             LedgerUnavailable: the ledger is away; it is kept to be written later.
         """
-        begun = await self._note_begun()
-        outcomes = self._outcomes[:SETTLE_MAX]
-        if not outcomes:
-            if not self._begun:
-                self.has_outcomes.clear()
-            return begun
-        pairs = [pair for each in outcomes for pair in each.pairs if not pair.is_settled]
-        if pairs:
-            await self._ground.commit(pairs, lease=self._lease.worker)
-        again = [each for each in outcomes if each.pairs and self._judge.is_to_be_brought_again(each)]
-        over = [each for each in outcomes if each not in again]
-        ends = tuple(each.end for each in over if each.end is not None)
-        notes = tuple(each.postponement for each in over if each.postponement is not None)
-        if ends or notes:
-            await self._ground.run(_write_back(self._lease.worker, ends, notes))
-        self._outcomes[: len(outcomes)] = again
-        for each in over:
-            self._judge.count(each)
-            self._drop(each.taken.row)
-            if each.postponement is not None and self._caller.is_inline:
-                self._postponed_once.add(each.postponement.key)
+        count = await self._note_begun() + await self.settler.settle()
+        if not self._begun and not self.settler.has_outcomes:
+            self.has_outcomes.clear()
+        if count:
+            self.has_settled.set()
+        return count
+
+    async def settle_held_up(self) -> int:
+        """Write what others held up, waiting for these a moment; how many there were. Raises as `settle`."""
+        count = await self.settler.settle_held_up()
         self.has_settled.set()
-        return len(outcomes) + begun
+        return count
+
+    def _settled(self, outcome: Outcome) -> None:
+        self._drop(outcome.taken.row)
+        if outcome.postponement is not None and self._caller.is_inline:
+            self._postponed_once.add(outcome.postponement.key)
 
     # Stopping.
 
@@ -380,12 +374,3 @@ class Dispatcher:
 def _fetch(operation: FetchEffects) -> Trips[list[OutboxRow]]:
     [rows] = yield Trip((operation,))
     return list(rows)
-
-
-def _write_back(worker: str, ends: tuple[EffectEnd, ...], notes: tuple[Postponement, ...]) -> Trips[None]:
-    operations = (
-        HoldLease(worker),
-        *((EndEffects(ends),) if ends else ()),
-        *((PostponeEffects(notes),) if notes else ()),
-    )
-    yield Trip(operations, begins=True, commits=True)

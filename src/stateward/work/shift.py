@@ -80,7 +80,10 @@ class Shift:
             *(self._do_chore(each, stopping) for each in (*self._worker.chores, self._warn_of_unhandled)),
         ]
         until_stop = [asyncio.create_task(each) for each in beginning]
-        until_end = [asyncio.create_task(each) for each in (self._keep_lease(finished), self._settle(finished))]
+        until_end = [
+            asyncio.create_task(each)
+            for each in (self._keep_lease(finished), self._settle(finished), self._settle_held_up(finished))
+        ]
         try:
             # An error ends the shift; else those that begin work end when it is time to stop.
             grace_left_s = await _wait_until_ended(until_stop, until_end, stopping, grace_s)
@@ -115,7 +118,10 @@ class Shift:
         """One round of all work, in this thread; whether anything was done."""
         done = await self.dispatcher.fetch()
         while self.dispatcher.is_at_work:
-            await self.dispatcher.has_outcomes.wait()
+            if self.dispatcher.settler.has_held_up.is_set():
+                done += await self.dispatcher.settle_held_up()
+            else:
+                await self.dispatcher.has_outcomes.wait()
             done += await self.dispatcher.settle()
         done += self.dispatcher.is_amid_a_pass
         done += await fire_due(self._ground, self.lease, self._worker.counts.timers)
@@ -162,6 +168,12 @@ class Shift:
             await self.dispatcher.has_outcomes.wait()
             if await _patiently(self.dispatcher.settle, finished):
                 self._worker.wake()  # what was behind it may be due now, and what replies have asked for
+
+    async def _settle_held_up(self, finished: asyncio.Event) -> None:
+        while True:
+            await self.dispatcher.settler.has_held_up.wait()
+            if await _patiently(self.dispatcher.settle_held_up, finished):
+                self._worker.wake()
 
     async def _dispatch(self, stopping: asyncio.Event) -> None:
         poll = _Polls(self._worker.settings.poll.total_seconds())
