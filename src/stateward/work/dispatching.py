@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import Any
 
@@ -211,8 +211,20 @@ class Dispatcher:
 
     def leave(self, parts: Container[int]) -> None:
         """Take those of parts that are to be given back out of the lines; what goes on ends as it would."""
+        self._leave(lambda row: row.part in parts)
+
+    def rest(self, kinds: Container[str], effects: Container[str]) -> None:
+        """Take those that are paused out of the lines, which may be long; what goes on ends as it would."""
+        self._leave(lambda row: row.kind in kinds or row.effect in effects)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any are in line."""
+        return bool(self._alone) or any(self._waiting.values())
+
+    def _leave(self, leaves: Callable[[OutboxRow], bool]) -> None:
         for line in (*self._waiting.values(), self._alone):
-            leaving = [each for each in line if each.row.part in parts]
+            leaving = [each for each in line if leaves(each.row)]
             for each in leaving:
                 line.remove(each)
                 self._drop(each.row)

@@ -11,7 +11,7 @@ from heapq import heappop
 from typing import Any
 
 from stateward.errors import LedgerUnavailable
-from stateward.ledger.after_commit import FindUnhandled
+from stateward.ledger.after_commit import FindUnhandled, ListPauses
 from stateward.ledger.contract import Trip, Trips
 from stateward.ledger.ids import PARTS
 from stateward.work.calling import Caller, InlineCaller, Returned
@@ -33,6 +33,8 @@ REST_TIMES, REST_S_MAX = 2.0, 5.0
 """After looking for what is due took long, and little was found, so many times as long is rested."""
 UNHANDLED_S = 60.0
 """How often is looked for effects that nobody handles."""
+PAUSES_S = 1.0
+"""How often is looked whether anything in line is paused."""
 RECONCILE_S = 1.0
 """How often a reconciliation that has nothing to do looks whether it has."""
 
@@ -77,7 +79,10 @@ class Shift:
             self._dispatch(stopping),
             self._fire(stopping),
             *(self._reconcile(each, stopping) for each in self._reconcilers),
-            *(self._do_chore(each, stopping) for each in (*self._worker.chores, self._warn_of_unhandled)),
+            *(
+                self._do_chore(each, stopping)
+                for each in (*self._worker.chores, self._warn_of_unhandled, self._heed_pauses)
+            ),
         ]
         until_stop = [asyncio.create_task(each) for each in beginning]
         until_end = [
@@ -229,6 +234,15 @@ class Shift:
                 )  # fmt: skip
                 self._worker.unhandled.add(effect)
         return UNHANDLED_S
+
+    async def _heed_pauses(self, ground: Ground, _: Lease) -> float:
+        """What was read before it was paused may wait in line for long: begin nothing of it."""
+        if self.dispatcher.has_waiting:
+            pauses = await ground.run(_only(Trip((ListPauses(),))))
+            names = {scope: {each.name for each in pauses if each.scope == scope} for scope in ("kind", "effect")}
+            if pauses:
+                self.dispatcher.rest(names["kind"], names["effect"])
+        return min(self._worker.settings.poll.total_seconds(), PAUSES_S)
 
     async def _do_chore(self, chore: Chore, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
