@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from stateward.ledger.contract import CommitMoves
 from tests.conftest import MakeLedger
 from tests.work.conftest import (
     START,
+    WAIT_S,
     AnyEngine,
     Clock,
     Watched,
@@ -25,6 +28,7 @@ from tests.work.conftest import (
     lose_the_reply,
     once,
     pending,
+    shift_of,
     told,
     trail,
 )
@@ -309,3 +313,48 @@ def test_one_that_is_tried_anew_goes_before_what_was_asked_for_later(engine: Eng
     engine.retry(engine.dead())
     engine.drain()
     assert seen == ["first", "second"]
+
+
+def test_one_that_is_tried_anew_waits_for_what_goes_on(engine: Engine) -> None:
+    """Of an entity one effect goes on at a time, also if one is put back before it."""
+    begun, go_on = Event(), Event()
+    seen: list[str] = []
+
+    @engine.handles(Task, retry=Retry(limit=1))
+    def handle(effect: Task, call: Call) -> None:
+        seen.append(effect.name)
+        if effect.name == "second":
+            begun.set()
+            assert go_on.wait(WAIT_S)
+        elif len(seen) == 1:
+            raise GiveUp("no")
+
+    async def work() -> None:
+        shift = shift_of(engine)
+        await shift.lease.begin()
+        dispatcher = shift.dispatcher
+        assert await dispatcher.fetch() == 1
+        assert begun.wait(WAIT_S)
+        assert engine.retry(engine.dead()) == 1
+        assert await dispatcher.fetch() == 0
+        assert seen == ["first", "second"]
+        go_on.set()
+        while dispatcher.is_at_work:
+            await dispatcher.has_outcomes.wait()
+            await dispatcher.settle()
+        assert await dispatcher.fetch() == 1
+        while dispatcher.is_at_work:
+            await dispatcher.has_outcomes.wait()
+            await dispatcher.settle()
+        await shift.lease.end()
+        shift.caller.close()
+
+    ask(engine, "j1", "task:first")
+    engine.drain()
+    ask(engine, "j1", "task:second")
+    try:
+        asyncio.run(work())
+    finally:
+        go_on.set()
+    assert seen == ["first", "second", "first"]
+    assert (dead(engine), pending(engine, "j1")) == ([], [])

@@ -427,6 +427,24 @@ def test_a_snooze_of_any_length_harms_nobody(engine: Engine, delay: timedelta) -
     assert trail(engine, "j2") == ("done",)
 
 
+@pytest.mark.parametrize("reason", ["\0 not yet", "\ud800 not yet", "x" * 9000, ""])
+def test_a_snooze_for_any_reason_harms_nobody(engine: Engine, reason: str) -> None:
+    """What no database can keep of it is left out, as of an error: else it would end the worker, again and again."""
+
+    @engine.handles(Task)
+    def snooze(effect: Task, call: Call) -> Told:
+        if effect.name == "snooze":
+            raise Snooze(timedelta(minutes=1), reason)
+        return Told(what="done")
+
+    ask(engine, "j1", "task:snooze")
+    ask(engine, "j2", "task:a")
+    engine.drain()
+    [(_, attempts, error)] = pending(engine, "j1")
+    assert (attempts, error) == (0, (reason or "Snooze")[:2000].replace("\0", " ").replace("\ud800", "?"))
+    assert trail(engine, "j2") == ("done",)
+
+
 class Nameless(Exception):
     def __str__(self) -> str:
         raise RuntimeError("nobody can say it")

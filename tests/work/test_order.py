@@ -8,11 +8,12 @@ from datetime import timedelta
 from threading import Event, Lock
 from typing import Any
 
+import psycopg
 import pytest
 
 from stateward import Call, Retry
 from stateward.engine import Engine
-from stateward.ledger.after_commit import EndEffects, FetchEffects
+from stateward.ledger.after_commit import EndEffects, FetchEffects, ListPauses
 from stateward.ledger.contract import CommitMoves
 from stateward.work import WorkerSettings
 from stateward.work.calling import Caller, InlineCaller
@@ -31,6 +32,7 @@ from tests.work.conftest import (
     has,
     once,
     pending,
+    shift_of,
     trail,
 )
 from tests.work.lifecycles import Broken, JobLifecycle, Loose, Other, Task, Told
@@ -151,6 +153,34 @@ def test_a_poison_reply_holds_up_its_own_entity_only(make_ledger: MakeLedger, cl
         assert len(commits) == 1
         assert [trail(engine, f"j{n}") for n in range(10)] == [() if n == 5 else ("x",) for n in range(10)]
         assert pending(engine, "j5")[0][:2] == ("poison", 1)
+
+
+def test_an_entity_that_others_hold_holds_up_itself_only(postgres_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody's transaction goes on and on: what came of all other effects is written meanwhile."""
+    monkeypatch.setattr("stateward.ledger.committing.HELD_S_MAX", 3600.0)
+    lock, held, others, seen = Lock(), Event(), Event(), list[str]()
+    with Engine(postgres_dsn, lifecycles=[JobLifecycle]) as engine:
+        engine.handles(Task)(lambda effect, call: Told(what="told", then=("other:b",)))
+
+        @engine.handles(Other)
+        def follow(effect: Other, call: Call) -> None:
+            with lock:
+                seen.append(call.entity)
+                if call.entity == "j7":
+                    held.set()
+                elif len(seen) == 19:
+                    others.set()
+
+        ask_many(engine, [f"j{n}" for n in range(20)], "task:a")
+        with psycopg.connect(postgres_dsn) as connection:
+            connection.execute("SELECT FROM entity WHERE kind = 'Job' AND id = 'j7' FOR UPDATE")
+            engine.start(QUICK)
+            assert others.wait(WAIT_S)
+            assert "j7" not in seen
+        assert held.wait(WAIT_S)
+        engine.stop()
+        assert trail(engine, "j7") == ("told",)
+        assert len(seen) == 20
 
 
 def test_low_keys_do_not_starve_high_ones(make_ledger: MakeLedger) -> None:
@@ -417,3 +447,66 @@ def test_a_look_that_takes_long_and_finds_little_is_followed_by_a_rest(
         asyncio.run(look_around(ledger, engine))
     assert looks == 3
     assert rests == pytest.approx([0.8] * 3)
+
+
+@pytest.mark.parametrize("scope", [{"effect": "Task"}, {"kind": "Job"}])
+def test_what_waits_in_line_rests_when_it_is_paused(engine: Engine, scope: dict[str, Any]) -> None:
+    """Who pauses what is handled one by one has not to wait until a line of it is through."""
+    called, begun, go_on = list[str](), Event(), Event()
+
+    @engine.handles(Task, concurrency=1)
+    def handle(effect: Task, call: Call) -> None:
+        called.append(call.entity)
+        begun.set()
+        assert go_on.wait(WAIT_S)
+
+    async def work() -> None:
+        shift = shift_of(engine)
+        await shift.lease.begin()
+        dispatcher = shift.dispatcher
+        assert await dispatcher.fetch() == 20
+        assert begun.wait(WAIT_S)
+        await shift._heed_pauses(shift._ground, shift.lease)
+        assert len(dispatcher.in_hand) == 20
+        engine.pause(**scope, reason="the provider is down", actor="test:1")
+        await shift._heed_pauses(shift._ground, shift.lease)
+        assert len(dispatcher.in_hand) == 1
+        go_on.set()
+        while dispatcher.is_at_work:
+            await dispatcher.has_outcomes.wait()
+            await dispatcher.settle()
+        assert await dispatcher.fetch() == 0
+        await shift.lease.end()
+        shift.caller.close()
+
+    ask_many(engine, [f"j{n}" for n in range(20)], "task:a")
+    try:
+        asyncio.run(work())
+    finally:
+        go_on.set()
+    assert len(called) == 1
+    engine.resume(**scope, actor="test:1")
+    engine.drain()
+    assert len(called) == 20
+
+
+def test_a_worker_looks_again_and_again_for_pauses(make_ledger: MakeLedger) -> None:
+    """While anything waits in line, and not else."""
+    looked, go_on = Event(), Event()
+    ledger = Watched(make_ledger())
+    with Engine(ledger, lifecycles=[JobLifecycle]) as engine:
+        engine.handles(Task, concurrency=1)(lambda effect, call: go_on.wait(WAIT_S) and None)
+        looks = 0
+
+        def count(trip: Any) -> None:
+            nonlocal looks
+            looks += has(trip, ListPauses)
+            if looks == 3:
+                looked.set()
+
+        ledger.before = count
+        ask_many(engine, ["j1", "j2"], "task:a")
+        engine.start(QUICK)
+        assert looked.wait(WAIT_S)
+        go_on.set()
+        engine.stop()

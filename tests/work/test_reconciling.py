@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Event as ThreadEvent
 from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
 
-from stateward import AsyncEngine, Composite, Context, Engine, Event, Final, Lifecycle, State, nested, on
+from stateward import AsyncEngine, Composite, Context, Effect, Engine, Event, Final, Lifecycle, State, nested, on
 from stateward.engine import Creating
 from stateward.errors import DefinitionError, LedgerUnavailable, Unkeepable
 from stateward.ledger import Actor, Entity
+from stateward.ledger.after_commit import FetchEffects, FetchReconciliation
+from stateward.ledger.contract import Trip
 from stateward.ledger.results import Record
 from stateward.work import WorkerSettings
 from stateward.work.leases import Lease
 from stateward.work.reconciling import Reconciler
 from tests.conftest import MakeLedger
+from tests.work.conftest import WAIT_S, Watched, has
 
 
 class Charged(Event):
@@ -31,6 +35,10 @@ class Declined(Event):
 
 class Confirm(Event):
     """The customer has confirmed."""
+
+
+class Unused(Effect):
+    """Something that a worker looks for."""
 
 
 class Payment(Context):
@@ -155,6 +163,17 @@ def test_a_round_begins_again_after_its_time_and_not_before(engine: Engine, cloc
     assert world.asked == ["p1", "p1"]
 
 
+def test_a_clock_that_was_far_ahead_keeps_no_round_from_beginning(engine: Engine, clock: Clock, world: Ask) -> None:
+    create(engine, "p1")
+    clock.now += timedelta(days=3650)
+    engine.drain()
+    clock.now -= timedelta(days=3650) - HORIZON
+    engine.drain()
+    assert world.asked == ["p1", "p1"]
+    engine.drain()
+    assert world.asked == ["p1", "p1"]
+
+
 def test_an_answer_that_comes_too_late_is_harmless(engine: Engine, clock: Clock, world: Ask) -> None:
     """The customer's event arrives while the provider is asked: the answer has nothing left to do."""
     create(engine, "p1")
@@ -264,6 +283,29 @@ def test_the_rate_is_kept(make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPat
             timed.setattr("stateward.work.reconciling.asyncio.sleep", sleep)
             asyncio.run(ask_twenty(asker))
     assert now[0] == pytest.approx(1.9)
+
+
+def test_one_that_has_nothing_to_do_wakes_nobody(make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Effects are looked for ever less often while nothing happens, however often it is asked what to reconcile."""
+    monkeypatch.setattr("stateward.work.shift.RECONCILE_S", 0.001)
+    looks, fetches, have_looked = 0, 0, ThreadEvent()
+
+    def count(trip: Trip) -> None:
+        nonlocal looks, fetches
+        looks += has(trip, FetchReconciliation)
+        fetches += has(trip, FetchEffects)
+        if looks == 100:
+            have_looked.set()
+
+    ledger = Watched(make_ledger())
+    with Engine(ledger, lifecycles=[PaymentLifecycle]) as engine:
+        engine.handles(Unused)(lambda effect, call: None)
+        reconcile(engine, Ask())
+        ledger.before = count
+        engine.start(WorkerSettings(poll=timedelta(hours=1)))
+        assert have_looked.wait(WAIT_S)
+        engine.stop()
+    assert fetches < 50, fetches
 
 
 def test_tasks_reconcile_too(make_ledger: MakeLedger, clock: Clock) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from stateward import Call, GiveUp, Retry, Snooze
-from stateward.engine import Engine
+from stateward.engine import AsyncEngine, Engine
 from stateward.errors import CallerError, LedgerUnavailable
 from stateward.ledger.after_commit import FetchEffects, FetchWorkers, RaiseBeat
 from stateward.work import WorkerSettings
@@ -34,7 +34,7 @@ from tests.work.conftest import (
     read,
     trail,
 )
-from tests.work.lifecycles import JobLifecycle, Task, Told, Unwelcome
+from tests.work.lifecycles import Ask, Job, JobLifecycle, Task, Told, Unwelcome
 from tests.work.test_takeover import child, line_of
 
 QUICK = WorkerSettings(poll=timedelta(milliseconds=20))
@@ -188,7 +188,10 @@ def test_a_long_drain_shows_that_it_lives(make_ledger: MakeLedger) -> None:
         assert len(beats) == 3
 
 
-def test_what_a_worker_ended_by_surfaces_when_it_is_stopped(make_ledger: MakeLedger) -> None:
+def test_what_a_worker_ended_by_surfaces_when_it_is_stopped(
+    make_ledger: MakeLedger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And in the log at once: it may be long until somebody stops it."""
     ledger = Watched(make_ledger())
     with Engine(ledger, lifecycles=[JobLifecycle]) as engine:
         engine.handles(Task)(lambda effect, call: None)
@@ -204,6 +207,10 @@ def test_what_a_worker_ended_by_surfaces_when_it_is_stopped(make_ledger: MakeLed
         background = engine._background
         assert background is not None
         assert background.has_ended.wait(WAIT_S)
+        [told] = [each for each in caplog.records if each.levelname == "CRITICAL"]
+        assert "the worker has ended by an error" in told.message
+        assert told.exc_info is not None
+        assert isinstance(told.exc_info[1], ZeroDivisionError)
         with pytest.raises(ZeroDivisionError, match="no such luck"):
             engine.stop()
         assert read(engine, FetchWorkers()) == [], "others need not wait for its lease"
@@ -272,6 +279,32 @@ def test_a_run_ends_at_a_signal(tmp_path: Path, number: signal.Signals) -> None:
         assert process.wait(WAIT_S) == 0
         assert trail(engine, "j1") == ("child a",)
         assert owners_of(engine) == {None}
+
+
+def test_a_run_that_is_cancelled_stops(make_ledger: MakeLedger) -> None:
+    """Else it would go on behind the back of whoever cancelled it."""
+
+    async def work() -> None:
+        async with AsyncEngine(make_ledger(), lifecycles=[JobLifecycle]) as engine:
+            called = asyncio.Event()
+
+            @engine.handles(Task)
+            async def handle(effect: Task, call: Call) -> None:
+                called.set()
+                await asyncio.sleep(WAIT_S)
+
+            await engine.create(JobLifecycle, "j1", Job(), actor="test:1")
+            await engine.send(JobLifecycle, "j1", Ask(what=("task:a",)), actor="test:1")
+            running = asyncio.create_task(engine.run(QUICK))
+            async with asyncio.timeout(WAIT_S):
+                await called.wait()
+                running.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await running
+            assert engine.statistics().worker is None
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(work())
 
 
 def test_closing_stops(make_ledger: MakeLedger) -> None:

@@ -79,9 +79,9 @@ class AsyncWorkingEngine(Registering):
         await working
 
     async def run(self, settings: WorkerSettings | None = None, *, grace: timedelta = GRACE) -> None:
-        """As `Engine.run`: until `stop` is called by another task, or a signal comes.
+        """As `Engine.run`: until `stop` is called by another task, a signal comes, or this task is cancelled.
 
-        While it stops, signals do again what they did before.
+        While it stops, signals do again what they did before. If it is cancelled, it leaves what goes on to the lease.
         """
         await self.start(settings)
         working = self._working
@@ -96,6 +96,9 @@ class AsyncWorkingEngine(Registering):
         until_stop = asyncio.create_task(stopping.wait())
         try:
             await asyncio.wait([until_stop, working], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self.stop(timedelta(0))
+            raise
         finally:
             until_stop.cancel()
             for number, handler in before.items():

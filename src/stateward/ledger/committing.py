@@ -322,15 +322,16 @@ def _keep(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> as
     return task
 
 
-def retry_delays(pairs: Sequence[Pair]) -> Iterator[float]:
+def retry_delays(pairs: Sequence[Pair], held_s: float | None = None) -> Iterator[float]:
     """The waits, with jitter, before the pairs that are not settled are brought again; at the end they are given up."""
-    deadline = time.monotonic() + HELD_S_MAX
+    held_s = HELD_S_MAX if held_s is None else held_s
+    deadline = time.monotonic() + held_s
     delay_s = 0.001
     while not all(pair.is_settled for pair in pairs):
         if time.monotonic() > deadline:
             for pair in pairs:
                 if not pair.is_settled:
-                    problem = f"{pair.kind} {pair.entity} was held or moved by others for {HELD_S_MAX:g} s"
+                    problem = f"{pair.kind} {pair.entity} was held or moved by others for {held_s:g} s"
                     pair.error = LedgerUnavailable(problem, record=pair.record, is_outcome_unknown=pair.is_lost)
             return
         yield random.uniform(delay_s / 2, delay_s)

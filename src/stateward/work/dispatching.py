@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import Any
 
-from stateward.ledger.after_commit import EndEffects, FetchEffects, HoldLease, PostponeEffects, Postponement
+from stateward.ledger.after_commit import FetchEffects, Postponement
 from stateward.ledger.codec import from_micros
 from stateward.ledger.contract import Trip, Trips
 from stateward.ledger.ids import minted_at
-from stateward.ledger.rows import EffectEnd, EffectKey, OutboxRow
+from stateward.ledger.rows import EffectKey, OutboxRow
 from stateward.work.calling import Caller, InlineCaller, Returned
 from stateward.work.ground import Ground
 from stateward.work.handling import Call, GiveUp, Handlers, Handling
 from stateward.work.leases import Lease
 from stateward.work.outcomes import DispatchStatistics, Judge, Outcome, Taken, amid
+from stateward.work.settling import SETTLE_MAX, Settler, write_back
 
 __all__ = ["PAGE_MAX", "Dispatcher"]
 
@@ -31,7 +32,6 @@ PAGE_MAX = 500
 """Effects that are read at once."""
 LINE_MIN, LINE_TIMES = 32, 16
 """In line are so many of a type, or so many times what is handled of it at once."""
-SETTLE_MAX = 500
 OUTCOMES_MAX = 2 * SETTLE_MAX
 """While what came of so many is not written, no more are read: a worker that dies has no more than that, and its lines,
 done for nothing; and what is in hand is read again with each page."""
@@ -60,6 +60,8 @@ class Dispatcher:
         self._concurrency = concurrency
         self._judge = Judge(ground, statistics, chance)
         self.in_hand: dict[EffectKey, OutboxRow] = {}
+        self._last_in_hand: dict[tuple[str, str], EffectKey] = {}
+        """Of each entity of which an effect is in hand that may not be overtaken, the last such."""
         self._settled_meanwhile: set[EffectKey] = set()
         """Effects that were settled since what is due was asked for: the answer may be older, and still hold them."""
         self._busy: Counter[int] = Counter()
@@ -77,7 +79,7 @@ class Dispatcher:
         self._postponed_once: set[EffectKey] = set()
         """In a drain, what was attempted and is to be again: some other time."""
         self._after: EffectKey | None = None
-        self._outcomes: list[Outcome] = []
+        self.settler = Settler(ground, lease, self._judge, self._settled)
         self.has_outcomes = asyncio.Event()
         self.has_settled = asyncio.Event()
         self._is_stopping = False
@@ -123,7 +125,10 @@ class Dispatcher:
         new = [
             row
             for row in rows
-            if EffectKey(*row[:5]) not in known and row.part in parts and now_open.get(row.part) == parts[row.part]
+            if EffectKey(*row[:5]) not in known
+            and row.part in parts
+            and now_open.get(row.part) == parts[row.part]
+            and not self._is_behind_its_time(row)
         ]
         taken = self._line_up(new)
         self.pump()
@@ -139,7 +144,7 @@ class Dispatcher:
         return line < max(LINE_MIN, LINE_TIMES * at_once)
 
     def _has_room(self) -> bool:
-        return len(self._outcomes) < OUTCOMES_MAX and bool(self._wanted_types())
+        return self.settler.count < OUTCOMES_MAX and bool(self._wanted_types())
 
     @property
     def is_amid_a_pass(self) -> bool:
@@ -156,17 +161,28 @@ class Dispatcher:
     @property
     def is_at_work(self) -> bool:
         """Whether attempts go on, or what came of some is not written."""
-        return self.running > 0 or bool(self._outcomes)
+        return self.running > 0 or not self.settler.is_over
 
-    def _take(self, row: OutboxRow) -> None:
-        self.in_hand[EffectKey(*row[:5])] = row
+    def _is_behind_its_time(self, row: OutboxRow) -> bool:
+        """Whether a later effect of its entity is in hand: a dead letter was put back meanwhile, and has to wait."""
+        handling = self._handlers.get(row.effect)
+        last = self._last_in_hand.get((row.kind, row.entity))
+        return handling is not None and handling.is_ordered and last is not None and last > EffectKey(*row[:5])
+
+    def _take(self, row: OutboxRow, handling: Handling) -> None:
+        key = EffectKey(*row[:5])
+        self.in_hand[key] = row
         self._busy[row.part] += 1
+        if handling.is_ordered:
+            self._last_in_hand[row.kind, row.entity] = key
 
     def _drop(self, row: OutboxRow) -> None:
         key = EffectKey(*row[:5])
         if self.in_hand.pop(key, None) is not None:
             self._busy[row.part] -= 1
             self._settled_meanwhile.add(key)
+            if self._last_in_hand.get((row.kind, row.entity)) == key:
+                del self._last_in_hand[row.kind, row.entity]
 
     def _line_up(self, rows: Sequence[OutboxRow]) -> int:
         """Put effects in line, as many as fit; those amid which workers died until there is no attempt left are dead.
@@ -180,7 +196,7 @@ class Dispatcher:
             assert handling is not None
             if not self._fits(handling):  # the next pass finds it
                 continue
-            self._take(row)
+            self._take(row, handling)
             count += 1
             taken = Taken(row, handling, row.attempts + 1, self._is_suspect(row))
             if taken.is_suspect and taken.attempt > handling.retry.limit:
@@ -198,8 +214,20 @@ class Dispatcher:
 
     def leave(self, parts: Container[int]) -> None:
         """Take those of parts that are to be given back out of the lines; what goes on ends as it would."""
+        self._leave(lambda row: row.part in parts)
+
+    def rest(self, kinds: Container[str], effects: Container[str]) -> None:
+        """Take those that are paused out of the lines, which may be long; what goes on ends as it would."""
+        self._leave(lambda row: row.kind in kinds or row.effect in effects)
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether any are in line."""
+        return bool(self._alone) or any(self._waiting.values())
+
+    def _leave(self, leaves: Callable[[OutboxRow], bool]) -> None:
         for line in (*self._waiting.values(), self._alone):
-            leaving = [each for each in line if each.row.part in parts]
+            leaving = [each for each in line if leaves(each.row)]
             for each in leaving:
                 line.remove(each)
                 self._drop(each.row)
@@ -258,7 +286,7 @@ class Dispatcher:
             Postponement(EffectKey(*each.row[:5]), each.attempt, each.row.next_attempt, amid(each.attempt))
             for each in begun
         )
-        await self._ground.run(_write_back(self._lease.worker, (), notes))
+        await self._ground.run(write_back(self._lease.worker, (), notes))
         for each in begun:
             if each in self._begun:  # else it is stopped meanwhile
                 self._begun.remove(each)
@@ -306,7 +334,7 @@ class Dispatcher:
 
     def _finish(self, outcome: Outcome) -> None:
         if EffectKey(*outcome.taken.row[:5]) in self.in_hand:
-            self._outcomes.append(outcome)
+            self.settler.add(outcome)
             self.has_outcomes.set()
 
     # Writing back.
@@ -318,29 +346,23 @@ class Dispatcher:
             LeaseLost: others go on with these parts; nothing of it was written.
             LedgerUnavailable: the ledger is away; it is kept to be written later.
         """
-        begun = await self._note_begun()
-        outcomes = self._outcomes[:SETTLE_MAX]
-        if not outcomes:
-            if not self._begun:
-                self.has_outcomes.clear()
-            return begun
-        pairs = [pair for each in outcomes for pair in each.pairs if not pair.is_settled]
-        if pairs:
-            await self._ground.commit(pairs, lease=self._lease.worker)
-        again = [each for each in outcomes if each.pairs and self._judge.is_to_be_brought_again(each)]
-        over = [each for each in outcomes if each not in again]
-        ends = tuple(each.end for each in over if each.end is not None)
-        notes = tuple(each.postponement for each in over if each.postponement is not None)
-        if ends or notes:
-            await self._ground.run(_write_back(self._lease.worker, ends, notes))
-        self._outcomes[: len(outcomes)] = again
-        for each in over:
-            self._judge.count(each)
-            self._drop(each.taken.row)
-            if each.postponement is not None and self._caller.is_inline:
-                self._postponed_once.add(each.postponement.key)
+        count = await self._note_begun() + await self.settler.settle()
+        if not self._begun and not self.settler.has_outcomes:
+            self.has_outcomes.clear()
+        if count:
+            self.has_settled.set()
+        return count
+
+    async def settle_held_up(self) -> int:
+        """Write what others held up, waiting for these a moment; how many there were. Raises as `settle`."""
+        count = await self.settler.settle_held_up()
         self.has_settled.set()
-        return len(outcomes) + begun
+        return count
+
+    def _settled(self, outcome: Outcome) -> None:
+        self._drop(outcome.taken.row)
+        if outcome.postponement is not None and self._caller.is_inline:
+            self._postponed_once.add(outcome.postponement.key)
 
     # Stopping.
 
@@ -367,12 +389,3 @@ class Dispatcher:
 def _fetch(operation: FetchEffects) -> Trips[list[OutboxRow]]:
     [rows] = yield Trip((operation,))
     return list(rows)
-
-
-def _write_back(worker: str, ends: tuple[EffectEnd, ...], notes: tuple[Postponement, ...]) -> Trips[None]:
-    operations = (
-        HoldLease(worker),
-        *((EndEffects(ends),) if ends else ()),
-        *((PostponeEffects(notes),) if notes else ()),
-    )
-    yield Trip(operations, begins=True, commits=True)

@@ -75,20 +75,29 @@ class Ground:
             actor=actor, key=key, expected_revision=None, occurred_at=None, now=self.now(), source=source, cause=cause,
         )  # fmt: skip
 
-    async def commit(self, pairs: Sequence[Pair], *, lease: str) -> None:
+    async def commit(self, pairs: Sequence[Pair], *, lease: str, held_s: float | None = None) -> None:
         """Commit pairs under a lease; each has its answer or its error afterwards.
 
         Those whose entity others hold or move are brought again, alone; a commit whose reply is lost is looked for.
+
+        Args:
+            pairs: the events, in their order.
+            lease: the worker's.
+            held_s: how long those are brought again whose entity others hold or move; None: as a caller's are.
 
         Raises:
             LeaseLost: the lease was taken away; nothing more was written.
             LedgerUnavailable: the ledger is away; what was not committed has neither answer nor error, and may be
                 brought again under the same record ids.
         """
-        await self._settle(pairs, lease, waits=False)
-        for delay_s in retry_delays(pairs):
+        await self.commit_at_once(pairs, lease=lease)
+        for delay_s in retry_delays(pairs, held_s):
             await asyncio.sleep(delay_s)
             await self._settle([pair for pair in pairs if not pair.is_settled], lease, waits=True)
+
+    async def commit_at_once(self, pairs: Sequence[Pair], *, lease: str) -> None:
+        """As `commit`; those whose entity others hold or move have neither answer nor error afterwards."""
+        await self._settle(pairs, lease, waits=False)
 
     async def _settle(self, pairs: Sequence[Pair], lease: str, *, waits: bool) -> None:
         for delay_s in (*SETTLE_DELAYS_S, None):

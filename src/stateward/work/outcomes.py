@@ -118,7 +118,7 @@ class Judge:
         """What follows a failed attempt, by the retry policy."""
         row, retry = taken.row, taken.handling.retry
         if isinstance(error, Snooze):
-            return self._postponed(taken, taken.attempt - 1, error.delay, str(error))
+            return self._postponed(taken, taken.attempt - 1, error.delay, _text_of(error))
         why = _text_of(error)
         rule = "give_up" if isinstance(error, GiveUp) else retry.rule_of(error)
         if isinstance(rule, timedelta):
@@ -193,5 +193,5 @@ def _text_of(error: BaseException) -> str:
         text = str(error)
     except Exception:  # it is what is told about a failure, and none of its own
         text = ""
-    told = name if not text else text if isinstance(error, (GiveUp, StatewardError)) else f"{name}: {text}"
+    told = name if not text else text if isinstance(error, (GiveUp, Snooze, StatewardError)) else f"{name}: {text}"
     return told[:ERROR_CHARACTERS_MAX].replace("\0", " ").encode("utf-8", "replace").decode()

@@ -123,8 +123,9 @@ class Reconciler:
         row, is_paused = await self._ground.run(_fetch(self._what.name, self._what.kind))
         if is_paused:
             return 0
-        if row is None or (row.after is None and row.due_at <= now):
-            every = self._what.every // timedelta(microseconds=1)
+        every = self._what.every // timedelta(microseconds=1)
+        # One that is due far later than any can be was noted by a clock that has been put back since.
+        if row is None or (row.after is None and not now < row.due_at <= now + 2 * every):
             row = ReconciliationRow(self._what.name, now, json_text(_Place("", 0, "")), now + every)
         if row.after is None:
             return 0

@@ -11,7 +11,7 @@ from heapq import heappop
 from typing import Any
 
 from stateward.errors import LedgerUnavailable
-from stateward.ledger.after_commit import FindUnhandled
+from stateward.ledger.after_commit import FindUnhandled, ListPauses
 from stateward.ledger.contract import Trip, Trips
 from stateward.ledger.ids import PARTS
 from stateward.work.calling import Caller, InlineCaller, Returned
@@ -33,6 +33,8 @@ REST_TIMES, REST_S_MAX = 2.0, 5.0
 """After looking for what is due took long, and little was found, so many times as long is rested."""
 UNHANDLED_S = 60.0
 """How often is looked for effects that nobody handles."""
+PAUSES_S = 1.0
+"""How often is looked whether anything in line is paused."""
 RECONCILE_S = 1.0
 """How often a reconciliation that has nothing to do looks whether it has."""
 
@@ -79,10 +81,16 @@ class Shift:
             self._dispatch(stopping),
             self._fire(stopping),
             *(self._reconcile(each, stopping) for each in self._reconcilers),
-            *(self._do_chore(each, stopping) for each in (*self._worker.chores, self._warn_of_unhandled)),
+            *(
+                self._do_chore(each, stopping)
+                for each in (*self._worker.chores, self._warn_of_unhandled, self._heed_pauses)
+            ),
         ]
         until_stop = [asyncio.create_task(each) for each in beginning]
-        until_end = [asyncio.create_task(each) for each in (self._keep_lease(finished), self._settle(finished))]
+        until_end = [
+            asyncio.create_task(each)
+            for each in (self._keep_lease(finished), self._settle(finished), self._settle_held_up(finished))
+        ]
         try:
             # An error ends the shift; else those that begin work end when it is time to stop.
             grace_left_s = await _wait_until_ended(until_stop, until_end, stopping, grace_s)
@@ -120,7 +128,10 @@ class Shift:
             self._next_beat_at = self._ground.monotonic() + self._worker.settings.lease.total_seconds() / BEATS
         done = await self.dispatcher.fetch()
         while self.dispatcher.is_at_work:
-            await self.dispatcher.has_outcomes.wait()
+            if self.dispatcher.settler.has_held_up.is_set():
+                done += await self.dispatcher.settle_held_up()
+            else:
+                await self.dispatcher.has_outcomes.wait()
             done += await self.dispatcher.settle()
         done += self.dispatcher.is_amid_a_pass
         done += await fire_due(self._ground, self.lease, self._worker.counts.timers)
@@ -168,6 +179,12 @@ class Shift:
             if await _patiently(self.dispatcher.settle, finished):
                 self._worker.wake()  # what was behind it may be due now, and what replies have asked for
 
+    async def _settle_held_up(self, finished: asyncio.Event) -> None:
+        while True:
+            await self.dispatcher.settler.has_held_up.wait()
+            if await _patiently(self.dispatcher.settle_held_up, finished):
+                self._worker.wake()
+
     async def _dispatch(self, stopping: asyncio.Event) -> None:
         poll = _Polls(self._worker.settings.poll.total_seconds())
         while not stopping.is_set():
@@ -205,9 +222,10 @@ class Shift:
 
     async def _reconcile(self, reconciler: Reconciler, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
-            if not await _patiently(reconciler.work, stopping):
+            if await _patiently(reconciler.work, stopping):
+                self._worker.wake()  # what was learned may ask for effects, and set timers
+            else:
                 await _is_set_within(stopping, RECONCILE_S)
-            self._worker.effects.set()
 
     async def _warn_of_unhandled(self, ground: Ground, lease: Lease) -> float:
         """Tell of effects that wait for ever, since nobody here handles them: whoever forgot it looks in the log."""
@@ -221,6 +239,15 @@ class Shift:
                 )  # fmt: skip
                 self._worker.unhandled.add(effect)
         return UNHANDLED_S
+
+    async def _heed_pauses(self, ground: Ground, _: Lease) -> float:
+        """What was read before it was paused may wait in line for long: begin nothing of it."""
+        if self.dispatcher.has_waiting:
+            pauses = await ground.run(_only(Trip((ListPauses(),))))
+            names = {scope: {each.name for each in pauses if each.scope == scope} for scope in ("kind", "effect")}
+            if pauses:
+                self.dispatcher.rest(names["kind"], names["effect"])
+        return min(self._worker.settings.poll.total_seconds(), PAUSES_S)
 
     async def _do_chore(self, chore: Chore, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

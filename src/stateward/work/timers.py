@@ -27,6 +27,8 @@ FIRE_MAX = 500
 """Timers of one batch, however many are due."""
 NAME_BYTES_MAX = 400
 """A timer whose name is longer, that of a deeply nested state say, has a hash of it in its key and as its actor."""
+HELD_UP_S = 1.0
+"""How long a batch waits for whoever holds an entity of it, before it is left for another time."""
 FAILED_DELAY_US = 60_000_000
 """How much later a timer is tried again whose transition raised."""
 
@@ -60,7 +62,7 @@ async def fire_due(ground: Ground, lease: Lease, statistics: TimerStatistics) ->
     if not rows:
         return 0
     pairs = [_fire(ground, row) for row in rows]
-    await ground.commit(pairs, lease=lease.worker)
+    await ground.commit(pairs, lease=lease.worker, held_s=HELD_UP_S)
     failed = [pair for pair in pairs if pair.error is not None]
     for pair in pairs:
         _count(pair, statistics)

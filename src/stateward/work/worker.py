@@ -117,6 +117,13 @@ class Worker(Workplace):
         listener = None if self._channel is None else Listener(self._channel, self.wake)
         try:
             await self._work()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # in the background nobody is told by it before the engine is stopped
+            _log.critical(
+                "the worker has ended by an error, and works no more until it is started again", exc_info=True
+            )
+            raise
         finally:
             if listener is not None:
                 await asyncio.to_thread(listener.close)
