@@ -25,13 +25,13 @@ __all__ = ["SmallWorld"]
 ORDERS = ("shipped", "cancelled", "abandoned")
 """What becomes of each; the services go by how an order is called. Between them there are timers that fire and are
 cancelled, attempts that fail, dead letters with their event, replies of several events, and regions side by side."""
-WAIT_S = 0.005
+WAIT_S = 0.025
 """How long is waited for a worker's end at a time, before its ledger is looked at again."""
-LOOKS_MAX = 4000
+LOOKS_MAX = 2000
 
 
 class SmallWorld:
-    """One ledger with a few orders, and one worker at a time."""
+    """One ledger with a few orders at a time, and one worker."""
 
     def __init__(
         self, address: str, folder: Path, name: str, fleet: Fleet, services: Services, *, has_tasks: bool
@@ -41,7 +41,7 @@ class SmallWorld:
         Args:
             address: the ledger's.
             folder: where files are kept.
-            name: tells its orders from those of other small worlds.
+            name: tells its orders from those of other ledgers.
             fleet: what starts workers.
             services: what they call.
             has_tasks: whether its workers have the engine for tasks.
@@ -49,10 +49,12 @@ class SmallWorld:
         self._address, self._folder, self._name, self._fleet, self._port = address, folder, name, fleet, services.port
         self._has_tasks = has_tasks
         self._clock = WorldClock(folder / f"{name}.clock")
-        self._orders = [f"{name}-{each}" for each in ORDERS]
+        self._orders: list[str] = []
 
     def run(self, fatal: int) -> bool:
         """Let a worker be killed at a point, and another one end what there is to do; whether the first was killed.
+
+        All orders that ever were are held against everything, so that a later one's harm to an earlier one is seen.
 
         Raises:
             AssertionError: something does not hold in the end.
@@ -61,6 +63,7 @@ class SmallWorld:
             Engine(self._address, lifecycles=[OrderLifecycle], clock=self._clock) as engine,
             Rows(self._address) as rows,
         ):
+            self._orders = [f"{self._name}-{fatal}-{each}" for each in ORDERS]
             self._begin(engine)
             worker = self._start(fatal)
             self._let_live(worker, engine, rows)
@@ -124,7 +127,7 @@ class SmallWorld:
 
     def _is_over(self, engine: Engine, left: dict[str, int]) -> bool:
         """Whether all orders are, and nothing is left; otherwise what keeps them is done."""
-        states = {each.id: each.state for each in engine.list(OrderLifecycle)}
+        states = {each.id: each.state for each in engine.get_many(OrderLifecycle, self._orders).values()}
         if all(state in FINAL_STATES for state in states.values()):
             if left["dead"]:
                 engine.retry(engine.dead())
