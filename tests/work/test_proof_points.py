@@ -52,15 +52,16 @@ def kill_at_every_point(make: Callable[[str], str], folder: Path, fleet: Fleet, 
     points = count(1)
     lock = Lock()
 
-    def go_on(world: SmallWorld) -> int:
+    def go_on(small: SmallWorld) -> int:
         """Take one point after the other; the last one that killed."""
         last = 0
-        while True:
-            with lock:
-                point = next(points)
-            if not world.run(point):
-                return last
-            last = point
+        with small as world:
+            while True:
+                with lock:
+                    point = next(points)
+                if not world.run(point):
+                    return last
+                last = point
 
     worlds = [
         SmallWorld(make(name), folder, name, fleet, services, has_tasks=way == "tasks")

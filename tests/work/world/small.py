@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
 from stateward import Engine, Event, Sending
 from stateward.engine import Creating
@@ -51,6 +52,15 @@ class SmallWorld:
         self._clock = WorldClock(folder / f"{name}.clock")
         self._orders: list[str] = []
 
+    def __enter__(self) -> Self:
+        self._engine = Engine(self._address, lifecycles=[OrderLifecycle], clock=self._clock)
+        self._rows = Rows(self._address)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rows.__exit__()
+        self._engine.close()
+
     def run(self, fatal: int) -> bool:
         """Let a worker be killed at a point, and another one end what there is to do; whether the first was killed.
 
@@ -59,28 +69,25 @@ class SmallWorld:
         Raises:
             AssertionError: something does not hold in the end.
         """
-        with (
-            Engine(self._address, lifecycles=[OrderLifecycle], clock=self._clock) as engine,
-            Rows(self._address) as rows,
-        ):
-            self._orders = [f"{self._name}-{fatal}-{each}" for each in ORDERS]
-            self._begin(engine)
-            worker = self._start(fatal)
+        engine, rows = self._engine, self._rows
+        self._orders = [f"{self._name}-{fatal}-{each}" for each in ORDERS]
+        self._begin(engine)
+        worker = self._start(fatal)
+        self._let_live(worker, engine, rows)
+        if not worker.is_over:
+            self._fleet.end(worker)
+        is_killed = worker.status == -signal.SIGKILL
+        if is_killed:
+            worker = self._start(0)
             self._let_live(worker, engine, rows)
-            if not worker.is_over:
-                self._fleet.end(worker)
-            is_killed = worker.status == -signal.SIGKILL
-            if is_killed:
-                worker = self._start(0)
-                self._let_live(worker, engine, rows)
-                self._fleet.end(worker)
-            watcher = Watcher(self._port)
-            books = watcher.books(f"{self._name}-")
-            watcher.close()
-            found = violations(gather(engine, self._address, books, self._orders))
-            shown = "\n".join(found)
-            assert not found, f"killed at point {fatal}:\n{shown}"
-            return is_killed
+            self._fleet.end(worker)
+        watcher = Watcher(self._port)
+        books = watcher.books(f"{self._name}-")
+        watcher.close()
+        found = violations(gather(engine, self._address, books, self._orders))
+        shown = "\n".join(found)
+        assert not found, f"killed at point {fatal}:\n{shown}"
+        return is_killed
 
     def _begin(self, engine: Engine) -> None:
         engine.create_many(
