@@ -1,8 +1,8 @@
 """A worker is killed at every point, one by one: before and behind each trip to its ledger, and each call to a service.
 
-For each point there is a ledger of its own with a few orders, which go through all that orders can go through. A worker
-is killed there with -9, another one takes over, and everything must hold in the end. The points are counted, so that
-none has to be known; the last one is that which a worker no longer comes by before all is done.
+For each point there are a few orders, which go through all that a worker does for them. The worker is killed there with
+-9, another one takes over, and everything must hold in the end. The points are counted, so that none has to be known;
+the last one is that which a worker no longer comes by before all is done.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.work.world.lifecycle import OrderLifecycle
 from tests.work.world.processes import Fleet, Services
 from tests.work.world.small import SmallWorld
 
-AT_ONCE = 5
+AT_ONCE = 6
 """How many small worlds there are at a time; each waits for others most of the time."""
 POINTS_MIN = 40
 """Fewer points than that are not all that there are."""
@@ -52,19 +52,23 @@ def kill_at_every_point(make: Callable[[str], str], folder: Path, fleet: Fleet, 
     points = count(1)
     lock = Lock()
 
-    def go_on() -> int:
+    def go_on(small: SmallWorld) -> int:
         """Take one point after the other; the last one that killed."""
         last = 0
-        while True:
-            with lock:
-                point = next(points)
-            name = f"p{point}"
-            if not SmallWorld(make(name), folder, name, fleet, services, has_tasks=way == "tasks").run(point):
-                return last
-            last = point
+        with small as world:
+            while True:
+                with lock:
+                    point = next(points)
+                if not world.run(point):
+                    return last
+                last = point
 
+    worlds = [
+        SmallWorld(make(name), folder, name, fleet, services, has_tasks=way == "tasks")
+        for name in (f"world{number}" for number in range(AT_ONCE))
+    ]
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        return max(each.result() for each in [threads.submit(go_on) for _ in range(AT_ONCE)])
+        return max(each.result() for each in [threads.submit(go_on, world) for world in worlds])
 
 
 @pytest.mark.parametrize("way", WAYS["sqlite"])

@@ -35,7 +35,7 @@ class Rows:
         self._connection: Any = (
             psycopg.connect(address, autocommit=True)
             if address.startswith("postgresql")
-            else sqlite3.connect(address, timeout=10)
+            else sqlite3.connect(address, timeout=10, check_same_thread=False)
         )
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
 from stateward import Engine, Event, Sending
 from stateward.engine import Creating
@@ -25,13 +26,13 @@ __all__ = ["SmallWorld"]
 ORDERS = ("shipped", "cancelled", "abandoned")
 """What becomes of each; the services go by how an order is called. Between them there are timers that fire and are
 cancelled, attempts that fail, dead letters with their event, replies of several events, and regions side by side."""
-WAIT_S = 0.005
+WAIT_S = 0.025
 """How long is waited for a worker's end at a time, before its ledger is looked at again."""
-LOOKS_MAX = 4000
+LOOKS_MAX = 2000
 
 
 class SmallWorld:
-    """One ledger with a few orders, and one worker at a time."""
+    """One ledger with a few orders at a time, and one worker."""
 
     def __init__(
         self, address: str, folder: Path, name: str, fleet: Fleet, services: Services, *, has_tasks: bool
@@ -41,7 +42,7 @@ class SmallWorld:
         Args:
             address: the ledger's.
             folder: where files are kept.
-            name: tells its orders from those of other small worlds.
+            name: tells its orders from those of other ledgers.
             fleet: what starts workers.
             services: what they call.
             has_tasks: whether its workers have the engine for tasks.
@@ -49,35 +50,44 @@ class SmallWorld:
         self._address, self._folder, self._name, self._fleet, self._port = address, folder, name, fleet, services.port
         self._has_tasks = has_tasks
         self._clock = WorldClock(folder / f"{name}.clock")
-        self._orders = [f"{name}-{each}" for each in ORDERS]
+        self._orders: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._engine = Engine(self._address, lifecycles=[OrderLifecycle], clock=self._clock)
+        self._rows = Rows(self._address)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rows.__exit__()
+        self._engine.close()
 
     def run(self, fatal: int) -> bool:
         """Let a worker be killed at a point, and another one end what there is to do; whether the first was killed.
 
+        All orders that ever were are held against everything, so that a later one's harm to an earlier one is seen.
+
         Raises:
             AssertionError: something does not hold in the end.
         """
-        with (
-            Engine(self._address, lifecycles=[OrderLifecycle], clock=self._clock) as engine,
-            Rows(self._address) as rows,
-        ):
-            self._begin(engine)
-            worker = self._start(fatal)
+        engine, rows = self._engine, self._rows
+        self._orders = [f"{self._name}-{fatal}-{each}" for each in ORDERS]
+        self._begin(engine)
+        worker = self._start(fatal)
+        self._let_live(worker, engine, rows)
+        if not worker.is_over:
+            self._fleet.end(worker)
+        is_killed = worker.status == -signal.SIGKILL
+        if is_killed:
+            worker = self._start(0)
             self._let_live(worker, engine, rows)
-            if not worker.is_over:
-                self._fleet.end(worker)
-            is_killed = worker.status == -signal.SIGKILL
-            if is_killed:
-                worker = self._start(0)
-                self._let_live(worker, engine, rows)
-                self._fleet.end(worker)
-            watcher = Watcher(self._port)
-            books = watcher.books(f"{self._name}-")
-            watcher.close()
-            found = violations(gather(engine, self._address, books, self._orders))
-            shown = "\n".join(found)
-            assert not found, f"killed at point {fatal}:\n{shown}"
-            return is_killed
+            self._fleet.end(worker)
+        watcher = Watcher(self._port)
+        books = watcher.books(f"{self._name}-")
+        watcher.close()
+        found = violations(gather(engine, self._address, books, self._orders))
+        shown = "\n".join(found)
+        assert not found, f"killed at point {fatal}:\n{shown}"
+        return is_killed
 
     def _begin(self, engine: Engine) -> None:
         engine.create_many(
@@ -124,7 +134,7 @@ class SmallWorld:
 
     def _is_over(self, engine: Engine, left: dict[str, int]) -> bool:
         """Whether all orders are, and nothing is left; otherwise what keeps them is done."""
-        states = {each.id: each.state for each in engine.list(OrderLifecycle)}
+        states = {each.id: each.state for each in engine.get_many(OrderLifecycle, self._orders).values()}
         if all(state in FINAL_STATES for state in states.values()):
             if left["dead"]:
                 engine.retry(engine.dead())
