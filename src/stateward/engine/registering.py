@@ -47,6 +47,11 @@ class Registering:
         """The charts that this engine serves, by kind and version."""
         return tuple(self._core.charts[key] for key in sorted(self._core.charts))
 
+    @property
+    def handled(self) -> tuple[str, ...]:
+        """The types of effects that this engine handles, by their wire names."""
+        return tuple(sorted(each.name for each in self._handlers))
+
     def handles(
         self,
         effect: type[EffectMarker],
