@@ -332,6 +332,24 @@ def test_what_an_entity_waits_for_is_listed(shop: Path) -> None:
     assert run("pending", "Order", "new", *APP).stdout == "Order new has no effects that are not done\n"
 
 
+def test_what_else_keeps_an_entity_is_told(shop: Path) -> None:
+    """Who asks why an order goes no further is told of what is paused, and of what was given up."""
+    assert run("pending", "Order", "good", *APP).stderr == ""
+    assert (
+        run("pending", "Order", "bad-1", *APP).stderr == "given up: 1, see stateward dead --kind Order --entity bad-1\n"
+    )
+    with looking(shop) as engine:
+        engine.pause(effect="Charge", reason="the provider is down", actor="op:ann")
+        engine.pause(effect="Refund", reason="another one", actor="op:ann")
+    told = run("pending", "Order", "good", "-o", "json", *APP).stderr
+    assert re.fullmatch(r"paused since \S+Z: the effects Charge, by op:ann: the provider is down\n", told)
+    assert run("pending", "Order", "new", *APP).stderr == ""
+    with looking(shop) as engine:
+        engine.pause(kind="Order", reason="an incident", actor="op:ann")
+    told = run("pending", "Order", "new", *APP).stderr
+    assert re.fullmatch(r"paused since \S+Z: the kind Order, by op:ann: an incident\n", told)
+
+
 def test_timers_are_listed(shop: Path) -> None:
     timers = rows("timers", "Order", "--ledger", shop)
     assert [(each["entity"], each["name"]) for each in timers] == [
@@ -410,6 +428,10 @@ def test_a_kind_that_the_application_does_not_have_is_told(shop: Path) -> None:
     done = run("pause", "--kind", "Oder", *WHY, *APP)
     assert done.stderr == "the application has no lifecycle of the kind Oder, but Order\n"
     assert run("pause", "--kind", "Oder", *WHY, "--ledger", shop).stderr == ""
+    done = run("pause", "--effect", "Chrage", *WHY, *APP)
+    assert done.stderr == "the application handles no effects Chrage, but Charge\n"
+    assert run("pause", "--effect", "Charge", *WHY, *APP).stderr == ""
+    assert run("pause", "--effect", "Chrage", *WHY, "--ledger", shop).stderr == ""
 
 
 # repair

@@ -33,7 +33,7 @@ from tests.work.conftest import (
     told,
     trail,
 )
-from tests.work.lifecycles import Broken, Closed, JobLifecycle, Other, Task, Told, Unwelcome
+from tests.work.lifecycles import Ask, Broken, Closed, Job, JobLifecycle, Other, Task, Told, Unwelcome
 
 QUICK = WorkerSettings(poll=timedelta(milliseconds=50))
 
@@ -235,6 +235,42 @@ def ignore(_: Any) -> None:
 
 
 @pytest.mark.parametrize("answers", [[Told(what="first"), Told(what="second")], [Told(what="first"), None]])
+class JobOfNewCode(JobLifecycle, name="Job"):
+    version = 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_reply_to_a_newer_version_is_left_to_a_newer_worker(
+    make_ledger: MakeLedger, clock: Clock, *, fails: bool
+) -> None:
+    """While workers are replaced one after the other, old ones ask what new ones are answered; nothing dies by it."""
+    ledger = make_ledger()
+    with (
+        Engine(ledger, lifecycles=[JobLifecycle], clock=clock) as old,
+        Engine(ledger, lifecycles=[JobLifecycle, JobOfNewCode], clock=clock) as new,
+    ):
+        attempts: list[int] = []
+
+        def handle(effect: Task, call: Call) -> Told:
+            attempts.append(call.attempt)
+            if fails:
+                raise GiveUp("no")
+            return Told(what="told")
+
+        for engine in (old, new):
+            engine.handles(Task, retry=Retry(limit=2), on_dead=Told(what="dead"))(handle)
+        new.create(JobOfNewCode, "j1", Job(), actor="test:1")
+        new.send(JobOfNewCode, "j1", Ask(what=("task:a",)), actor="test:1")
+        for _ in range(4):
+            old.drain()
+            clock.forward(seconds=30)
+        assert (attempts, dead(old)) == ([1] * 4, [])
+        [(_, _, error)] = pending(old, "j1")
+        assert "is on version 2" in error
+        new.drain()
+        assert new.get(JobOfNewCode, "j1").context.trail == ("dead" if fails else "told",)
+
+
 def test_a_redelivery_applies_no_reply_twice(make_ledger: MakeLedger, clock: Clock, answers: list[Any]) -> None:
     """The commit of the reply comes through, and its reply is lost: the deletion came through with it."""
     ledger = Watched(make_ledger())

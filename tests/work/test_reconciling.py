@@ -328,6 +328,67 @@ def test_tasks_reconcile_too(make_ledger: MakeLedger, clock: Clock) -> None:
     assert asked == ["p1"]
 
 
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_question_that_hangs_keeps_no_other_from_being_asked(make_ledger: MakeLedger, *, is_async: bool) -> None:
+    go_on, others = ThreadEvent(), ThreadEvent()
+    asked: list[str] = []
+
+    def answer(entity: Entity[Payment]) -> Charged | None:
+        asked.append(entity.id)
+        if entity.id == "p1":
+            go_on.wait(WAIT_S)
+            return None
+        if asked.count("p2") == 2 and asked.count("p3") == 2:
+            others.set()
+        return None
+
+    async def answer_later(entity: Entity[Payment]) -> Charged | None:
+        if entity.id == "p1":
+            await asyncio.Event().wait()
+        return answer(entity)
+
+    with Engine(make_ledger(), lifecycles=[PaymentLifecycle]) as engine:
+        soon = timedelta(milliseconds=1)
+        engine.reconcile(
+            PaymentLifecycle, "waiting", older_than=soon, every=soon, concurrency=2, timeout=timedelta(milliseconds=50)
+        )(answer_later if is_async else answer)
+        create(engine, "p1", "p2", "p3")
+        engine.start()
+        assert others.wait(WAIT_S), "more rounds went through"
+        go_on.set()
+        engine.stop()
+
+
+def test_functions_that_do_not_come_back_are_not_asked_for_ever_more(make_ledger: MakeLedger) -> None:
+    """Each keeps a thread: when there are as many as may be asked at once, no more are begun until one is back."""
+    go_on, all_hang, second_round = ThreadEvent(), ThreadEvent(), ThreadEvent()
+    asked: list[str] = []
+
+    def hang(entity: Entity[Payment]) -> None:
+        asked.append(entity.id)
+        if len(asked) == 2:
+            all_hang.set()
+        if len(asked) == 3:
+            second_round.set()
+        go_on.wait(WAIT_S)
+
+    with Engine(make_ledger(), lifecycles=[PaymentLifecycle]) as engine:
+        soon = timedelta(milliseconds=1)
+        engine.reconcile(
+            PaymentLifecycle, "waiting", older_than=soon, every=soon, concurrency=2, timeout=timedelta(milliseconds=20)
+        )(hang)
+        create(engine, *(f"p{n}" for n in range(5)))
+        engine.start()
+        assert all_hang.wait(WAIT_S)
+        worker = engine._worker
+        assert worker is not None
+        while worker.counts.reconciliations.failed < 10:  # of two rounds
+            assert not second_round.wait(0.01)
+        go_on.set()
+        assert second_round.wait(WAIT_S)
+        engine.stop()
+
+
 def test_a_kind_that_is_paused_is_not_asked_about(engine: Engine, clock: Clock, world: Ask) -> None:
     create(engine, "p1")
     engine.pause(kind="Payment", reason="the provider is down", actor="operator:1")
@@ -346,6 +407,8 @@ def test_what_can_not_be_meant_is_told(engine: Engine, world: Ask) -> None:
         engine.reconcile(PaymentLifecycle, "waiting", older_than=HORIZON, every=EVERY)(world)
     with pytest.raises(DefinitionError, match="positive"):
         engine.reconcile(PaymentLifecycle, "paid", older_than=HORIZON, every=timedelta(0))(world)
+    with pytest.raises(DefinitionError, match="positive"):
+        engine.reconcile(PaymentLifecycle, "paid", older_than=HORIZON, every=EVERY, timeout=timedelta(0))(world)
     create(engine, "p1")
     with pytest.raises(Unkeepable, match="stateward's own"):
         engine.send(PaymentLifecycle, "p1", Charged(), actor="a:1", key="reconcile:Payment.waiting:1")

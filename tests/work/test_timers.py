@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import cycle
 from threading import Event as Flag
 from typing import Any
 
@@ -17,9 +18,11 @@ from stateward.errors import Unkeepable
 from stateward.ledger import Actor
 from stateward.ledger.after_commit import FetchTimers
 from stateward.ledger.contract import CommitMoves, Trip
+from stateward.ledger.ids import part_of
 from stateward.work import WorkerSettings
-from stateward.work.timers import FIRE_MAX
+from stateward.work.timers import FIRE_MAX, fire_due
 from tests.conftest import MakeLedger
+from tests.work.conftest import shift_of
 
 
 class Touch(Event):
@@ -283,6 +286,32 @@ def test_ten_thousand_timers_that_are_due_at_once_fire_in_bounded_batches(
     sizes = [len(each.records) for each in seen if isinstance(each, CommitMoves)]
     assert sum(sizes) == 10_000
     assert max(sizes) <= FIRE_MAX
+
+
+def test_no_part_waits_until_others_have_nothing_to_do(
+    engine: Engine, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More is due in each part than fits into a batch: batches begin at one part and then at another."""
+    starts = cycle([0, 50, 10, 60, 20, 40, 30])
+    monkeypatch.setattr("random.randrange", lambda count: next(starts) % count)
+    monkeypatch.setattr("stateward.work.timers.FIRE_MAX", 4)
+
+    async def work() -> None:
+        shift = shift_of(engine)
+        await shift.lease.begin()
+        for _ in range(4):
+            assert await fire_due(shift._ground, shift.lease, shift._worker.counts.timers)
+        await shift.lease.end()
+        shift.caller.close()
+
+    engine.create_many(
+        [Creating(lifecycle=VisitLifecycle, entity=f"v{n}", context=Visit(), actor=ACTOR) for n in range(1000)]
+    )
+    clock.move(days=1)
+    before = {each.entity for each in engine.timers(VisitLifecycle)}
+    asyncio.run(work())
+    fired = [part_of("Visit", each) for each in before if engine.get(VisitLifecycle, each).revision > 1]
+    assert len(set(fired)) >= 4, fired
 
 
 def test_what_is_paused_fires_when_it_is_resumed(engine: Engine, clock: Clock) -> None:

@@ -80,7 +80,7 @@ def command(
     what = named(kind, effect)
     why, who = needed("--reason", reason), needed("--actor", actor)
     with open_desk(ctx, app, ledger) as desk:
-        _warn_of_slip(desk, kind)
+        _warn_of_slip(desk, kind, effect)
         is_new = pause_of(desk, kind, effect) is None
         if is_new and apply:
             is_new = desk.call(desk.engine.pause(kind=kind, effect=effect, reason=why, actor=who))
@@ -139,8 +139,11 @@ def pause_of(desk: Desk, kind: str | None, effect: str | None) -> Pause | None:
     return next((each for each in pauses if (each.scope, each.name) == wanted), None)
 
 
-def _warn_of_slip(desk: Desk, kind: str | None) -> None:
-    """Tell of a kind that the application does not have: others on the same ledger may."""
+def _warn_of_slip(desk: Desk, kind: str | None, effect: str | None) -> None:
+    """Tell of a kind or an effect that the application does not have: others on the same ledger may."""
+    handled = desk.engine.handled
+    if handled and effect is not None and effect not in handled:
+        click.echo(f"the application handles no effects {effect}, but {', '.join(handled)}", err=True)
     kinds = {each.kind for each in desk.engine.charts}
     if kinds and kind is not None and kind not in kinds:
         click.echo(f"the application has no lifecycle of the kind {kind}, but {', '.join(sorted(kinds))}", err=True)

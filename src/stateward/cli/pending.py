@@ -11,7 +11,7 @@ from stateward.cli.desk import desk_options, open_desk, say, text, told_time
 from stateward.cli.output import output_option, write_rows
 
 if TYPE_CHECKING:
-    from stateward.work import PendingEffect
+    from stateward.work import Pause, PendingEffect
 
 __all__ = ["command"]
 
@@ -34,17 +34,29 @@ def command(ctx: click.Context, *, kind: str, entity: str, app: str | None, ledg
     r"""List the effects of the entity with the id ENTITY of a KIND that are not done yet, in their order.
 
     The first holds up those behind it, unless its type may be overtaken. One without a next attempt is due as soon as
-    those before it are done.
+    those before it are done. What else keeps it is told on stderr: pauses, and effects of it that were given up.
 
     \b
     Example:
         stateward pending Order A-17 --app shop.app:engine
     """
     with open_desk(ctx, app, ledger) as desk:
-        rows = [_row(each, output) for each in desk.call(desk.engine.pending(kind, entity))]
+        found: list[PendingEffect] = desk.call(desk.engine.pending(kind, entity))
+        pauses: list[Pause] = desk.call(desk.engine.pauses())
+        dead = sum(1 for _ in desk.each(desk.engine.dead(kind=kind, entity=entity)))
+    rows = [_row(each, output) for each in found]
     write_rows(rows, output, titles=_TITLES)
     if not rows:
         say(f"{kind} {entity} has no effects that are not done", output)
+    waiting = {("kind", kind), *(("effect", each.effect) for each in found)}
+    for each in pauses:
+        if (each.scope, each.name) in waiting:
+            what = f"the {'kind' if each.scope == 'kind' else 'effects'} {each.name}"
+            click.echo(
+                f"paused since {told_time(each.paused_at)}: {what}, by {each.paused_by}: {each.reason}", err=True
+            )
+    if dead:
+        click.echo(f"given up: {dead}, see stateward dead --kind {kind} --entity {entity}", err=True)
 
 
 def _row(effect: PendingEffect, output: str) -> dict[str, Any]:

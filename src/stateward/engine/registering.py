@@ -47,6 +47,11 @@ class Registering:
         """The charts that this engine serves, by kind and version."""
         return tuple(self._core.charts[key] for key in sorted(self._core.charts))
 
+    @property
+    def handled(self) -> tuple[str, ...]:
+        """The types of effects that this engine handles, by their wire names."""
+        return tuple(sorted(each.name for each in self._handlers))
+
     def handles(
         self,
         effect: type[EffectMarker],
@@ -93,6 +98,7 @@ class Registering:
         every: timedelta,
         rate: float | None = None,
         concurrency: int = 10,
+        timeout: timedelta = DEFAULT_TIMEOUT,
         name: str | None = None,
     ) -> Callable[[Callable[[Entity[C]], Any]], Callable[[Entity[C]], Any]]:
         """Register a question to the world about entities that have not moved in a state for too long.
@@ -107,6 +113,7 @@ class Registering:
             every: how often a round begins.
             rate: questions a second at most.
             concurrency: questions at the same time.
+            timeout: how long a question may take; one that takes longer has failed, and is asked in the next round.
             name: by which the ledger keeps how far a round has come; by default kind and state.
 
         Raises:
@@ -115,15 +122,16 @@ class Registering:
         chart: Chart[Any] = chart_of(lifecycle)
         kind = self._core.kind(chart)
         path = _path_of(chart, state)
-        if older_than <= timedelta(0) or every <= timedelta(0) or (rate is not None and rate <= 0) or concurrency < 1:
-            problem = "older_than, every and rate are positive, and concurrency is 1 or more"
+        is_rate_meant = rate is None or rate > 0
+        if min(older_than, every, timeout) <= timedelta(0) or not is_rate_meant or concurrency < 1:
+            problem = "older_than, every, timeout and rate are positive, and concurrency is 1 or more"
             raise DefinitionError(problem, lifecycle=kind, subject=path)
 
         def register(function: Callable[[Entity[C]], Any]) -> Callable[[Entity[C]], Any]:
             what = Reconciliation(
                 name=check_text("the name of a reconciliation", name or f"{kind}.{path}"), kind=kind, state=path,
                 older_than=older_than, every=every, rate=rate,
-                concurrency=concurrency, asking=function, is_async=is_async(function),
+                concurrency=concurrency, timeout=timeout, asking=function, is_async=is_async(function),
             )  # fmt: skip
             if what.name in self._reconciliations:
                 problem = f"there is a reconciliation called {what.name} already"

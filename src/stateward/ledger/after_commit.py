@@ -192,7 +192,7 @@ class ReviveEffects(msgspec.Struct, frozen=True):
 
 
 class FetchTimers(msgspec.Struct, frozen=True, kw_only=True):
-    """Read timers that are due, from each part the first due first.
+    """Read timers that are due, part by part in the order in which they are given, of each the first due first.
 
     Its page: TimerRows, at most `limit` and at most `limit_of_part` of each part. What is paused is left out.
     """

@@ -246,19 +246,20 @@ class MemoryWork:
 
     def _fetch_timers(self, operation: FetchTimers) -> Page:
         paused = {each.name for each in self._open_pauses() if each.scope == "kind"}
+        places = {part: place for place, part in enumerate(operation.parts)}
         due = sorted(
-            (row.due_at, row.part, row)
+            (places[row.part], row.due_at, row)
             for row in self._timers.values()
             if row.due_at <= operation.now
-            and row.part in operation.parts
+            and row.part in places
             and row.kind in operation.kinds
             and row.kind not in paused
         )
         taken = dict.fromkeys(operation.parts, 0)
         page: Page = []
-        for _, part, row in due:
-            taken[part] += 1
-            if taken[part] <= operation.limit_of_part:
+        for _, _, row in due:
+            taken[row.part] += 1
+            if taken[row.part] <= operation.limit_of_part:
                 page.append(row)
         return page[: operation.limit]
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from stateward.chart import EventMarker
-from stateward.errors import LedgerUnavailable, StatewardError
+from stateward.errors import LedgerUnavailable, StatewardError, VersionUnknown
 from stateward.ledger import Actor
 from stateward.ledger.after_commit import Postponement
 from stateward.ledger.pairs import Pair
@@ -26,6 +26,9 @@ __all__ = ["DispatchStatistics", "Judge", "Outcome", "Taken", "amid"]
 
 ERROR_CHARACTERS_MAX = 2_000
 """What is kept of an error."""
+VERSION_DELAY = timedelta(seconds=30)
+"""When an effect is asked for again whose entity is of a version that this worker does not know: while workers are
+replaced by newer ones, one after the other, it is no failure of the effect's, and one of these has its part soon."""
 LAST_TIME = 253_402_300_799_000_000
 """The end of the year 9999, in microseconds since 1970: what is due later could not be told."""
 
@@ -162,6 +165,10 @@ class Judge:
             for pair in outcome.pairs:  # under the same record ids
                 pair.error = None
             return True
+        if isinstance(errors[0], VersionUnknown):  # a worker of the newer code can take it
+            later = self._postponed(outcome.taken, outcome.taken.attempt - 1, VERSION_DELAY, _text_of(errors[0]))
+            outcome.pairs, outcome.end, outcome.postponement = [], None, later.postponement
+            return False
         end = outcome.pairs[-1].end
         if end is not None and end.error is not None:  # on_dead can't be taken: the letter is kept without it
             outcome.pairs, outcome.end = [], end._replace(error=f"{end.error}; and its on_dead: {_text_of(errors[0])}")

@@ -53,6 +53,8 @@ class Reconciliation(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Questions a second at most; None: as fast as they are answered."""
     concurrency: int
     """Questions at the same time."""
+    timeout: timedelta
+    """How long a question may take. A function that takes longer goes on in its thread, and is not listened to."""
     asking: Callable[[Entity[Any]], Any]
     is_async: bool
 
@@ -109,6 +111,8 @@ class Reconciler:
         self._statistics = statistics
         self._run_in_thread = run_in_thread
         self._next_question_at = 0.0
+        self._abandoned = 0
+        """Functions that were not back in time, and are not back yet."""
 
     async def work(self) -> int:
         """Do one batch, if any is due and this worker is the one; how many entities were asked about.
@@ -194,12 +198,7 @@ class Reconciler:
             await self._wait_for_turn()
             self._statistics.asked += 1
             try:
-                asked = partial(self._what.asking, entity)
-                if self._what.is_async or self._run_in_thread is None:
-                    answer = asked()
-                    answer = await answer if inspect.isawaitable(answer) else answer
-                else:
-                    answer = await self._run_in_thread(asked)
+                answer = await self._answer(partial(self._what.asking, entity))
                 return [
                     self._reply(entity, n, event) for n, event in enumerate(answers_of(self._what.name, "", answer))
                 ]
@@ -209,6 +208,34 @@ class Reconciler:
                     "reconciling %s: asking about %s %s: %r", self._what.name, entity.kind, entity.id, error
                 )  # fmt: skip
                 return []
+
+    async def _answer(self, asked: Callable[[], Any]) -> Any:
+        """What a question is answered, in time.
+
+        Raises:
+            TimeoutError: it was not; else a question that hangs would keep all others from ever being asked.
+        """
+        timeout_s = self._what.timeout.total_seconds()
+        if self._what.is_async or self._run_in_thread is None:
+            answer = asked()
+            async with asyncio.timeout(timeout_s):
+                return await answer if inspect.isawaitable(answer) else answer
+        if self._abandoned >= self._what.concurrency:
+            problem = f"not asked: {self._abandoned} questions before it are not back yet"
+            raise TimeoutError(problem)
+        question = asyncio.ensure_future(self._run_in_thread(asked))
+        done, _ = await asyncio.wait([question], timeout=timeout_s)
+        if not done:
+            self._abandoned += 1
+            question.add_done_callback(self._come_back)
+            problem = f"no answer within {timeout_s:g} s"
+            raise TimeoutError(problem)
+        return question.result()
+
+    def _come_back(self, question: asyncio.Future[Any]) -> None:
+        self._abandoned -= 1
+        if not question.cancelled():
+            question.exception()  # nobody listens any more
 
     def _reply(self, entity: Entity[Any], n: int, event: EventMarker) -> Pair:
         key = f"reconcile:{self._what.name}:{entity.revision}" + (f":{n}" if n else "")

@@ -7,6 +7,7 @@ since a timer is named by the revision that set it. A fire that is refused spend
 from __future__ import annotations
 
 import logging
+import random
 from hashlib import blake2b
 
 import msgspec
@@ -54,6 +55,9 @@ async def fire_due(ground: Ground, lease: Lease, statistics: TimerStatistics) ->
     parts = tuple(lease.parts)
     if not parts:
         return 0
+    # From a random part on, so that none waits for ever behind others that have much to do.
+    first = random.randrange(len(parts))
+    parts = (*parts[first:], *parts[:first])
     operation = FetchTimers(
         parts=parts, kinds=ground.kinds, now=ground.now(), limit=FIRE_MAX,
         limit_of_part=max(FIRE_MAX // len(parts), 16),

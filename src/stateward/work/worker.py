@@ -83,8 +83,11 @@ class Worker(Workplace):
 
     @property
     def _threads_max(self) -> int:
-        """One for whatever may be called at the same time, so that none waits for a thread while its time runs."""
-        return self.settings.concurrency + sum(each.concurrency for each in self.reconciliations)
+        """One for whatever may be called at the same time, so that none waits for a thread while its time runs.
+
+        Of questions, as many again may be abandoned and not be back.
+        """
+        return self.settings.concurrency + sum(2 * each.concurrency for each in self.reconciliations)
 
     def stop(self, grace_s: float) -> None:
         """Begin nothing more; what goes on has so many seconds to end. Twice is safe."""

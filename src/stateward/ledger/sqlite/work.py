@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -176,9 +175,7 @@ def _revive_effects(cursor: sqlite3.Cursor, operation: ReviveEffects) -> Page:
 def _fetch_timers(cursor: sqlite3.Cursor, operation: FetchTimers) -> Page:
     page: Page = []
     kinds = json_text(operation.kinds)
-    # From a random part on, so that none waits for ever behind others that have much to do.
-    first = random.randrange(len(operation.parts)) if operation.parts else 0
-    for part in (*operation.parts[first:], *operation.parts[:first]):
+    for part in operation.parts:
         limit = min(operation.limit_of_part, operation.limit - len(page))
         page += _timer_rows(cursor.execute(_QUERIES["fetch_timers"], (part, kinds, operation.now, limit)))
         if len(page) >= operation.limit:
