@@ -20,9 +20,9 @@ from bench.work.peers import open_peers
 
 __all__ = ["measure_jobs"]
 
-_JOBS = 1000
+_JOBS = 500
 _ROUNDS = 3
-_PACED = 200
+_PACED = 100
 _PER_SECOND = 50.0
 _OURS = "stateward"
 _NOTE = (

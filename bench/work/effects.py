@@ -35,9 +35,9 @@ from stateward.engine import Engine
 
 __all__ = ["measure_effects"]
 
-_EFFECTS = 3000
-_SINGLES = 300
-_ROUNDS = 5
+_EFFECTS = 2000
+_SINGLES = 200
+_ROUNDS = 3
 _HEAD = ("", "effects/s", "send_many/s", "x send_many", "sends/s", "x sends")
 _NOTE = (
     f"Medians of rounds in turns. Beside each: `send_many` of {BATCH} and single sends by one thread, of the events "

@@ -24,10 +24,10 @@ from stateward.engine import Engine, Sending
 
 __all__ = ["measure_latency"]
 
-_PACED, _PER_SECOND = 200, 50.0
+_PACED, _PER_SECOND = 100, 50.0
 _RARE, _RARELY_PER_SECOND = 12, 2.0
-_STEADY, _STEADY_BATCH = 100, 20
-_BACKLOG = 5000
+_STEADY, _STEADY_BATCH = 50, 20
+_BACKLOG = 4000
 _RARE_MIN = 4
 _HEAD = ("", "the send, p50 ms", "to the handler, p50 ms", "p99 ms", "effects")
 _SETTLE_S = 0.5

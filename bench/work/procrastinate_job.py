@@ -63,22 +63,23 @@ class ProcrastinateJobs:
     @contextmanager
     def working(self, queue: str) -> Generator[None]:
         """Its worker, as its own documentation starts it within an application."""
-        workers = [asyncio.run_coroutine_threadsafe(self._work(queue), self._loop) for _ in range(self._workers)]
+        tasks = self._run(self._begin(queue))
         try:
             yield
         finally:
-            for worker in workers:
-                worker.cancel()
-            self._run(self._idle())
+            self._run(self._end(tasks))
+
+    async def _begin(self, queue: str) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._work(queue)) for _ in range(self._workers)]
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Stop the workers, and wait until they are gone."""
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _work(self, queue: str) -> None:
         await self._app.run_worker_async(queues=[queue], concurrency=self._concurrency, install_signal_handlers=False)
-
-    async def _idle(self) -> None:
-        """Wait until the workers that were cancelled are gone."""
-        others = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
-        if others:
-            await asyncio.wait(others, timeout=5)
 
     def count_done(self, queue: str) -> int:
         return int((self._connection.execute(_COUNT, (queue,)).fetchone() or (0,))[0])

@@ -17,7 +17,7 @@ from stateward.ledger.after_commit import EndEffects, FetchEffects, ListPauses
 from stateward.ledger.contract import CommitMoves
 from stateward.work import WorkerSettings
 from stateward.work.calling import Caller, InlineCaller
-from stateward.work.dispatching import OUTCOMES_MAX, PAGE_MAX
+from stateward.work.dispatching import PAGE_MAX
 from stateward.work.shift import Shift
 from tests.conftest import MakeLedger
 from tests.work.conftest import (
@@ -271,34 +271,6 @@ def test_a_worker_whose_lines_are_full_rests(make_ledger: MakeLedger) -> None:
             return is_resting
 
     assert asyncio.run(wait_for_room())
-
-
-def test_what_is_done_and_not_written_is_bounded(make_ledger: MakeLedger) -> None:
-    """Handlers are quicker than the ledger: no more is read until what came of them is written."""
-
-    async def read_on() -> int:
-        ledger = make_ledger()
-        with Engine(ledger, lifecycles=[JobLifecycle]) as engine:
-            ask_many(engine, [f"j{n}" for n in range(4 * PAGE_MAX)], "task:a")
-
-            @engine.handles(Task)
-            async def answer(effect: Task, call: Call) -> None:
-                pass
-
-            dispatcher = await dispatcher_of(engine, ledger)
-            for _ in range(8):
-                await dispatcher.fetch()
-                while dispatcher.running:
-                    await asyncio.sleep(0)
-            in_hand = len(dispatcher.in_hand)
-            while await dispatcher.settle():
-                pass
-            assert await dispatcher.fetch() > 0
-            dispatcher.stop()
-            dispatcher._caller.close()
-            return in_hand
-
-    assert OUTCOMES_MAX <= asyncio.run(read_on()) < OUTCOMES_MAX + PAGE_MAX
 
 
 async def dispatcher_of(engine: Engine, ledger: Any, before: Callable[[Any], Any] | None = None) -> Any:
