@@ -34,8 +34,10 @@ setup: .venv/.ready ## Set up .venv with the pinned tools and stateward itself
 demo: .venv/.ready ## Show it at work; LOG=file names a log to read
 	@$(BIN)/stateward demo $(if $(LOG),--log "$(LOG)")
 
-# Thousands of random charts: run by themselves, since measuring coverage makes them five times as slow.
-AGAINST_REFERENCE := --ignore tests/test_kernel_against_reference.py --ignore tests/reference
+# Thousands of random charts, and worlds of many processes: run by themselves, since measuring coverage makes them
+# several times as slow, and does not see into other processes.
+BY_THEMSELVES := tests/test_kernel_against_reference.py tests/reference \
+	tests/work/test_proof_points.py tests/work/test_proof_world.py
 
 .PHONY: test
 test: .venv/.ready ## Run every check: lint, format, types, import direction, tests with coverage
@@ -44,8 +46,8 @@ test: .venv/.ready ## Run every check: lint, format, types, import direction, te
 	$(BIN)/mypy --strict
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n $(WORKERS) tests/test_kernel_against_reference.py tests/reference
-	$(BIN)/pytest -n $(WORKERS) --cov --cov-branch --cov-report=term-missing:skip-covered $(AGAINST_REFERENCE)
+	$(BIN)/pytest -n $(WORKERS) $(BY_THEMSELVES)
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-branch --cov-report=term-missing:skip-covered $(BY_THEMSELVES:%=--ignore %)
 
 PG_BIN ?= /usr/lib/postgresql/15/bin
 

@@ -192,8 +192,12 @@ class PostgresLedger:
 
 # What is run here finds a few rows by key: compiling it takes longer than running it; a plan that was made while a
 # table was empty, and reads it from end to end, or all that is due to sort it, is kept when the table is not; and
-# whoever holds a row for longer is not waited for by a whole batch.
-_SETTINGS = b"SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET lock_timeout = '100ms'"
+# whoever holds a row for longer is not waited for by a whole batch. A process that is stopped amid a transaction loses
+# it: what it holds keeps others from taking over.
+_SETTINGS = (
+    b"SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET lock_timeout = '100ms';"
+    b"SET idle_in_transaction_session_timeout = '60s'"
+)
 
 
 def _configure(connection: psycopg.Connection[Any]) -> None:
