@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from stateward import DefinitionError, Refusal
+from stateward import Call, DefinitionError, Event, Refusal, Retry
 from stateward.engine import AsyncEngine, Engine, Retention
 from stateward.errors import Conflict
 from stateward.ledger import Applied
@@ -24,6 +24,7 @@ from stateward.ledger.sqlite import SqliteLedger
 from stateward.work.retention import Expired, expire
 from tests.ledger.conftest import MakeLedger
 from tests.ledger.faults_counting import Count, CountLifecycle, Tick, check_engine
+from tests.work.lifecycles import Ask, Broken, Job, JobLifecycle, Task, Told
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -65,11 +66,11 @@ def tick(engine: Engine, n: int, *, at: datetime | None = None) -> Applied[Count
     return engine.attempt(CountLifecycle, "c0", Tick(n=n), actor="a:1", key=f"k{n}", occurred_at=at)
 
 
-def expire_all(ledger: Ledger, clock: Clock, limit: int = 1000) -> list[Expired]:
+def expire_all(ledger: Ledger, clock: Clock, limit: int = 1000, kept: Retention = KEPT) -> list[Expired]:
     """Batches until there is no more."""
     batches: list[Expired] = []
     while not batches or batches[-1].has_more:
-        batches.append(ledger.run(expire(KEPT, clock.micros, limit=limit)))
+        batches.append(ledger.run(expire(kept, clock.micros, limit=limit)))
         assert len(batches) < 100, "it comes to an end"
     return batches
 
@@ -226,6 +227,37 @@ def test_a_key_that_was_used_anew_keeps_its_new_receipt(engine: Engine, ledger: 
     set_mark_back(ledger)
     assert expire_all(ledger, clock)[-1].receipts == 0
     assert receipts_of(ledger, ["k1"]) == ["k1"]
+
+
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_receipts_of_an_effect_s_replies_stay_while_it_may_be_asked_again(
+    ledger: Ledger, clock: Clock, *, is_dead: bool
+) -> None:
+    """One reply was applied and the next one raised; weeks later the effect is asked again, and replies both anew."""
+    keep = Retention(receipts=30 * DAY, dead_letters=90 * DAY, max_event_age=7 * DAY)
+    is_mended = False
+    with Engine(ledger, lifecycles=[JobLifecycle], clock=clock, retention=keep) as engine:
+
+        @engine.handles(Task, retry=Retry(limit=1 if is_dead else 2))
+        def handle(effect: Task, call: Call) -> list[Event]:
+            return [Told(what="charged"), Told(what="mailed") if is_mended else Broken()]
+
+        def trail() -> tuple[str, ...]:
+            return engine.get(JobLifecycle, "j1").context.trail
+
+        engine.create(JobLifecycle, "j1", Job(), actor="a:1", key="made")
+        engine.send(JobLifecycle, "j1", Ask(what=("task:a",)), actor="a:1", key="asked")
+        engine.drain()
+        assert trail() == ("charged",)
+        engine.pause(effect="Task", reason="the lifecycle is to be mended", actor="a:1")
+        clock.now += 40 * DAY
+        assert sum(each.receipts for each in expire_all(ledger, clock, kept=keep)) == 2, "the callers' own"
+        is_mended = True
+        engine.resume(effect="Task", actor="a:1")
+        assert engine.retry(engine.dead()) == is_dead
+        engine.drain()
+        assert trail() == ("charged", "mailed")
+        assert engine.pending(JobLifecycle, "j1") == []
 
 
 def test_a_creation_whose_receipt_is_gone_is_a_conflict_and_no_second_entity(

@@ -52,7 +52,7 @@ class MemoryLedger:
         self._census: dict[tuple[str, int, str], int] = {}
         self._feed: Feed = []
         self._work = MemoryWork(self._outbox, self._timers, self._records)
-        self._retention = MemoryRetention(self._receipts, self._work.dead_letters)
+        self._retention = MemoryRetention(self._receipts, self._work.dead_letters, self._outbox)
 
     def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol; see `Ledger.run`. A transaction holds the lock from its beginning to its end."""
