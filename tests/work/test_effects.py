@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable
 from datetime import timedelta
@@ -729,6 +730,37 @@ def test_functions_that_do_not_come_back_keep_their_places(make_ledger: MakeLedg
         wait_until(engine, lambda counts: counts.done + counts.dead == 7)
         engine.stop()
         assert (going.most, going.calls) == (2, 6)
+
+
+def test_functions_that_do_not_come_back_are_told_in_the_log(
+    make_ledger: MakeLedger, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When they have taken all places nothing more is begun, and whoever is on call has to learn why."""
+    monkeypatch.setattr("stateward.work.shift.ABANDONED_S", 0.01)
+    told, go_on = Event(), Event()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "go on and keep their places: 1 of 3" in record.getMessage():
+                told.set()
+
+    caplog.set_level("WARNING", "stateward.work.shift")
+    listener = Listener()
+    logging.getLogger("stateward.work.shift").addHandler(listener)
+    try:
+        with Engine(make_ledger(), lifecycles=[JobLifecycle]) as engine:
+
+            @engine.handles(Task, timeout=timedelta(milliseconds=20), retry=Retry(limit=1))
+            def hang(effect: Task, call: Call) -> None:
+                go_on.wait(WAIT_S)
+
+            ask(engine, "j1", "task:a")
+            engine.start(WorkerSettings(concurrency=3))
+            assert told.wait(WAIT_S)
+            go_on.set()
+            engine.stop()
+    finally:
+        logging.getLogger("stateward.work.shift").removeHandler(listener)
 
 
 def test_each_call_has_a_thread_of_its_own_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ REST_TIMES, REST_S_MAX = 2.0, 5.0
 """After looking for what is due took long, and little was found, so many times as long is rested."""
 UNHANDLED_S = 60.0
 """How often is looked for effects that nobody handles."""
+ABANDONED_S = 30.0
+"""How often is told of functions that hang."""
 PAUSES_S = 1.0
 """How often is looked whether anything in line is paused."""
 RECONCILE_S = 1.0
@@ -83,7 +85,7 @@ class Shift:
             *(self._reconcile(each, stopping) for each in self._reconcilers),
             *(
                 self._do_chore(each, stopping)
-                for each in (*self._worker.chores, self._warn_of_unhandled, self._heed_pauses)
+                for each in (*self._worker.chores, self._warn_of_unhandled, self._warn_of_abandoned, self._heed_pauses)
             ),
         ]
         until_stop = [asyncio.create_task(each) for each in beginning]
@@ -239,6 +241,16 @@ class Shift:
                 )  # fmt: skip
                 self._worker.unhandled.add(effect)
         return UNHANDLED_S
+
+    async def _warn_of_abandoned(self, _ground: Ground, _lease: Lease) -> float:
+        """Tell of functions that hang: each keeps its place, and when they have taken all, nothing more is begun."""
+        if self.caller.abandoned:
+            _log.warning(
+                "functions that were not back at their deadlines go on and keep their places: %d of %d; give what they "
+                "wait for a timeout, of what is left until call.deadline",
+                self.caller.abandoned, self._worker.settings.concurrency,
+            )  # fmt: skip
+        return ABANDONED_S
 
     async def _heed_pauses(self, ground: Ground, _: Lease) -> float:
         """What was read before it was paused may wait in line for long: begin nothing of it."""
