@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier, Thread, get_ident
 from threading import Event as Flag
 
 import psycopg
@@ -163,3 +165,39 @@ def test_a_ledger_that_can_not_tell_says_so(tmp_path: Path) -> None:
         with pytest.raises(CallerError, match="sqlite can't tell other processes"):
             engine.start(LISTENING)
         engine.stop()
+
+
+def test_who_tells_at_the_same_time_is_told_for_by_one_thread() -> None:
+    """The channel is one thread's: two that commit first, at the same time, begin no two."""
+    begun: list[int] = []
+
+    class Silent:
+        def tell(self) -> None:
+            begun.append(get_ident())
+
+        def listen(self, timeout_s: float) -> bool:
+            raise AssertionError(timeout_s)
+
+        def close(self) -> None:
+            pass
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(100):
+            begun.clear()
+            notifier, together = Notifier(Silent()), Barrier(8)
+
+            def tell(notifier: Notifier = notifier, together: Barrier = together) -> None:
+                together.wait()
+                notifier.tell()
+
+            tellers = [Thread(target=tell) for _ in range(8)]
+            for each in tellers:
+                each.start()
+            for each in tellers:
+                each.join()
+            notifier.close()
+            assert len(set(begun)) == 1
+    finally:
+        sys.setswitchinterval(interval)

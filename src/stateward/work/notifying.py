@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any, Protocol
 
 from stateward.errors import CallerError, LedgerUnavailable
@@ -63,13 +63,17 @@ class Notifier:
         self._channel = channel
         self._wanted = Event()
         self._is_closed = Event()
+        self._lock = Lock()
         self._thread: Thread | None = None
 
     def tell(self) -> None:
-        """Have the others told, soon; returns at once."""
+        """Have the others told, soon; returns at once. Any thread may call it."""
         if self._thread is None:
-            self._thread = Thread(target=self._work, name="stateward-notifier", daemon=True)
-            self._thread.start()
+            with self._lock:
+                if self._thread is None:
+                    thread = Thread(target=self._work, name="stateward-notifier", daemon=True)
+                    thread.start()
+                    self._thread = thread
         self._wanted.set()
 
     def close(self) -> None:
