@@ -314,6 +314,26 @@ def test_no_part_waits_until_others_have_nothing_to_do(
     assert len(set(fired)) >= 4, fired
 
 
+class Patient(Lifecycle[Visit]):
+    """Waits for longer than any date can tell."""
+
+    version = 1
+
+    waiting = State(initial=True)
+    over = Final()
+
+    end = after(timedelta.max, waiting.to(over))
+
+
+def test_a_timer_that_is_due_in_no_time_is_set_and_listed(make_ledger: MakeLedger, clock: Clock) -> None:
+    with Engine(make_ledger(), lifecycles=[Patient], clock=clock) as engine:
+        engine.create(Patient, "p1", Visit(), actor=ACTOR)
+        [timer] = engine.timers(Patient)
+        assert timer.due_at.year == 9999
+        engine.drain()
+        assert engine.get(Patient, "p1").state == "waiting"
+
+
 def test_what_is_paused_fires_when_it_is_resumed(engine: Engine, clock: Clock) -> None:
     create(engine)
     assert engine.pause(kind="Visit", reason="an incident", actor="operator:7")

@@ -20,6 +20,7 @@ from stateward.errors import Unkeepable
 
 __all__ = [
     "JSON_BYTES_MAX",
+    "LAST_TIME",
     "TEXT_BYTES_MAX",
     "check_text",
     "decode_context",
@@ -37,6 +38,8 @@ JSON_BYTES_MAX = 1_000_000
 """Bytes of the largest context, payload or effect."""
 TEXT_BYTES_MAX = 500
 """Bytes of the longest id, key or actor: three of them stand in a primary key together."""
+LAST_TIME = 253_402_300_799_000_000
+"""The end of the year 9999, in microseconds since 1970: what is due later could not be told."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

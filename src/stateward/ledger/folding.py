@@ -24,7 +24,7 @@ from stateward.errors import (
     VersionUnknown,
 )
 from stateward.kernel import Position, Snapshot, Step, advance, position_of, start
-from stateward.ledger.codec import decode_context, encode, encode_context, from_micros, json_text
+from stateward.ledger.codec import LAST_TIME, decode_context, encode, encode_context, from_micros, json_text
 from stateward.ledger.contract import (
     EntityMove,
 )
@@ -254,7 +254,7 @@ class Fold:
         return self._applied(pair, step)
 
     def _set_timer(self, pair: Pair, name: str, delay: timedelta) -> None:
-        due_at = self._now + delay // timedelta(microseconds=1)
+        due_at = min(self._now + delay // timedelta(microseconds=1), LAST_TIME)
         self.timers[name] = TimerRow(
             pair.kind, pair.entity, name, self._revision + 1, self._part, due_at, pair.record, pair.traceparent
         )

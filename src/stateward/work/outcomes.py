@@ -16,6 +16,7 @@ from stateward.chart import EventMarker
 from stateward.errors import LedgerUnavailable, StatewardError, VersionUnknown
 from stateward.ledger import Actor
 from stateward.ledger.after_commit import Postponement
+from stateward.ledger.codec import LAST_TIME
 from stateward.ledger.pairs import Pair
 from stateward.ledger.rows import EffectEnd, EffectKey, OutboxRow
 from stateward.work.calling import Returned
@@ -29,8 +30,6 @@ ERROR_CHARACTERS_MAX = 2_000
 VERSION_DELAY = timedelta(seconds=30)
 """When an effect is asked for again whose entity is of a version that this worker does not know: while workers are
 replaced by newer ones, one after the other, it is no failure of the effect's, and one of these has its part soon."""
-LAST_TIME = 253_402_300_799_000_000
-"""The end of the year 9999, in microseconds since 1970: what is due later could not be told."""
 
 _log = logging.getLogger(__name__)
 
