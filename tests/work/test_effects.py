@@ -235,7 +235,6 @@ def ignore(_: Any) -> None:
     """What it gives does not matter."""
 
 
-@pytest.mark.parametrize("answers", [[Told(what="first"), Told(what="second")], [Told(what="first"), None]])
 class JobOfNewCode(JobLifecycle, name="Job"):
     version = 2
 
@@ -272,6 +271,7 @@ def test_a_reply_to_a_newer_version_is_left_to_a_newer_worker(
         assert new.get(JobOfNewCode, "j1").context.trail == ("dead" if fails else "told",)
 
 
+@pytest.mark.parametrize("answers", [[Told(what="first"), Told(what="second")], [Told(what="first"), None]])
 def test_a_redelivery_applies_no_reply_twice(make_ledger: MakeLedger, clock: Clock, answers: list[Any]) -> None:
     """The commit of the reply comes through, and its reply is lost: the deletion came through with it."""
     ledger = Watched(make_ledger())
