@@ -12,7 +12,7 @@ from stateward.work.worker import WorkerSettings
 
 __all__ = ["Working", "wait_done"]
 
-WAIT_S = 300.0
+WAIT_S = 120.0
 _LOOK_S = 0.005
 
 

@@ -8,14 +8,12 @@ import psycopg
 
 from stateward import Call
 from stateward.engine import Engine
-from stateward.ledger.after_commit import EndEffects, FetchTimers
-from stateward.ledger.ids import PARTS
+from stateward.ledger.after_commit import EndEffects
 from stateward.ledger.postgres import statements
 from stateward.ledger.rows import EffectEnd
 from stateward.work.dispatching import OUTCOMES_MAX, PAGE_MAX
-from stateward.work.timers import FIRE_MAX
 from tests.conftest import MakeLedger
-from tests.work.conftest import ask_many, read, shift_of
+from tests.work.conftest import ask_many, shift_of
 from tests.work.lifecycles import JobLifecycle, Task
 
 
@@ -60,20 +58,3 @@ def test_records_of_replies_are_found_by_their_keys(postgres_dsn: str) -> None:
         plan = [line for (line,) in connection.execute(explain, statement.parameters)]
     assert not [line for line in plan if "hashed" in line], plan
     assert [line for line in plan if "record" in line and "Index" in line], plan
-
-
-def test_timers_of_each_part_get_their_turn(postgres_dsn: str) -> None:
-    """More are due than one batch holds: which parts it is filled from is left to chance, and not to their numbers."""
-    each = FIRE_MAX // PARTS + 3
-    with psycopg.connect(postgres_dsn) as connection:
-        connection.execute(
-            "INSERT INTO timer SELECT 'Job', 'j' || n, 'expire@waiting', 1, n %% %s, now(), gen_random_uuid()"
-            " FROM generate_series(1, %s) AS n",
-            (PARTS, PARTS * each),
-        )
-    fetch = FetchTimers(parts=tuple(range(PARTS)), kinds=("Job",), now=1 << 52, limit=FIRE_MAX, limit_of_part=each)
-    with Engine(postgres_dsn, lifecycles=[JobLifecycle]) as engine:
-        seen = set[int]()
-        for _ in range(100):  # each leaves out one part in three, or less
-            seen |= {row.part for row in read(engine, fetch)}
-    assert seen == set(range(PARTS))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
@@ -129,11 +128,9 @@ def _revive_effects(operation: ReviveEffects) -> list[Statement]:
 
 
 def _fetch_timers(operation: FetchTimers) -> list[Statement]:
-    # From a random part on, so that none waits for ever behind others that have much to do.
-    first = random.randrange(len(operation.parts)) if operation.parts else 0
     given = {
-        "parts": array_of((*operation.parts[first:], *operation.parts[:first])), "kinds": array_of(operation.kinds),
-        "now": operation.now, "limit": operation.limit, "limit_of_part": operation.limit_of_part,
+        "parts": array_of(operation.parts), "kinds": array_of(operation.kinds), "now": operation.now,
+        "limit": operation.limit, "limit_of_part": operation.limit_of_part,
     }  # fmt: skip
     return _ask("fetch_timers", given, _rows_of(TimerRow))
 
