@@ -25,7 +25,7 @@ def server() -> Iterator[Server]:
     """A server that may be killed."""
     with TemporaryDirectory(prefix="stateward-", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o755)
-        server = Server(Path(folder) / "data", wheel_binaries())
+        server = Server(Path(folder) / "data", wheel_binaries(), settings=["fsync=off"])
         yield server
         server.stop()
 

@@ -50,7 +50,7 @@ GRACE = timedelta(seconds=30)
 """How long what goes on may take to end when a worker is stopped."""
 LEFT_S = 5.0
 """How long, beyond the grace, is waited for coroutines that were cancelled."""
-LEDGER_THREADS = 4
+LEDGER_THREADS = 8
 """Trips to the ledger that a worker makes at the same time."""
 
 
