@@ -141,6 +141,11 @@ def test_the_last_so_many_are_read(engine: Engine) -> None:
     assert len(list(engine.tail(last=10))) == len(list(engine.tail(last=99))) == 10
     tail = engine.tail(last=0)
     assert list(tail) == []
+    assert tail.statistics().records == 0
+    tail = engine.tail()
+    assert len(list(tail)) == tail.statistics().records == 10
+    assert tail.statistics().looks >= 1
+    assert not tail.statistics().is_held
 
 
 def test_pages_join_without_a_seam(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

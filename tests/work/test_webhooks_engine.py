@@ -75,7 +75,8 @@ def webhook(receiver: Receiver, clock: Clock | None = None) -> Webhook:
 def test_an_effect_is_posted_and_tried_again_until_it_is_delivered(make_ledger: MakeLedger, receiver: Receiver) -> None:
     clock = Clock()
     with Engine(make_ledger(), lifecycles=[StoryLifecycle], clock=clock) as engine:
-        engine.handles(Told, retry=Retry(base=timedelta(seconds=10)))(webhook(receiver, clock))
+        hook = webhook(receiver, clock)
+        engine.handles(Told, retry=Retry(base=timedelta(seconds=10)))(hook)
         engine.create(StoryLifecycle, "A-17", Story(), actor="test:1")
         engine.send(StoryLifecycle, "A-17", Tell(7), actor="test:1")
         key = engine.pending(StoryLifecycle, "A-17")[0].key
@@ -96,6 +97,7 @@ def test_an_effect_is_posted_and_tried_again_until_it_is_delivered(make_ledger: 
         receiver.answer = answering(204)
         engine.drain()
         assert engine.pending(StoryLifecycle, "A-17") == []
+        assert (hook.statistics().attempts, hook.statistics().delivered) == (3, 1)
     requests = [receiver.get() for _ in range(3)]
     assert {each.headers["webhook-id"] for each in requests} == {key}
     assert len({each.headers["webhook-timestamp"] for each in requests}) == 3

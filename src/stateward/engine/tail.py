@@ -9,15 +9,28 @@ from contextlib import suppress
 from threading import Event
 from typing import Any, TypeVar
 
+import msgspec
+
 from stateward.chart import Lifecycle
 from stateward.engine.core import PAGE_SIZE, EngineCore
 from stateward.ledger.contract import Trips
 from stateward.ledger.tailing import Followed, Following, Look, Pace
 
-__all__ = ["AsyncTail", "AsyncTails", "Tail", "Tails"]
+__all__ = ["AsyncTail", "AsyncTails", "Tail", "TailStatistics", "Tails"]
 
 T = TypeVar("T")
 Kind = type[Lifecycle[Any]] | str
+
+
+class TailStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a reader has come."""
+
+    records: int
+    """Records that it has given out."""
+    looks: int
+    """How often it has asked the ledger."""
+    is_held: bool
+    """Whether more records are there, behind one of a transaction that may not have ended yet."""
 
 
 class Tail(Iterator[Followed]):
@@ -31,20 +44,27 @@ class Tail(Iterator[Followed]):
         self._delay_s: float | None = 0.0
         self._records: deque[Followed] = deque()
         self._is_stopped = Event()
+        self._given = self._looks = 0
         self.is_held = False
         """Whether more records are there, behind one of a transaction that may not have ended yet."""
 
     def __next__(self) -> Followed:
         while not self._is_stopped.is_set():
             if self._records:
+                self._given += 1
                 return self._records.popleft()
             if self._delay_s is None or self._is_stopped.wait(self._delay_s):
                 break
             look = self._read(self._following.look)
+            self._looks += 1
             self._records.extend(look.records)
             self.is_held = look.is_held
             self._delay_s = self._pace.delay_s(look)
         raise StopIteration
+
+    def statistics(self) -> TailStatistics:
+        """How far it has come."""
+        return TailStatistics(records=self._given, looks=self._looks, is_held=self.is_held)
 
     def stop(self) -> None:
         """End it, whoever waits for its next record included. Twice is safe."""
@@ -64,12 +84,14 @@ class AsyncTail(AsyncIterator[Followed]):
         self._delay_s: float | None = 0.0
         self._records: deque[Followed] = deque()
         self._is_stopped = asyncio.Event()
+        self._given = self._looks = 0
         self.is_held = False
         """As `Tail.is_held`."""
 
     async def __anext__(self) -> Followed:
         while not self._is_stopped.is_set():
             if self._records:
+                self._given += 1
                 return self._records.popleft()
             if self._delay_s is None:
                 break
@@ -78,10 +100,15 @@ class AsyncTail(AsyncIterator[Followed]):
                     await self._is_stopped.wait()
                 break
             look = await self._read(self._following.look)
+            self._looks += 1
             self._records.extend(look.records)
             self.is_held = look.is_held
             self._delay_s = self._pace.delay_s(look)
         raise StopAsyncIteration
+
+    def statistics(self) -> TailStatistics:
+        """As `Tail.statistics`."""
+        return TailStatistics(records=self._given, looks=self._looks, is_held=self.is_held)
 
     def stop(self) -> None:
         """As `Tail.stop`."""

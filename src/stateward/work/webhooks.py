@@ -28,6 +28,8 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from inspect import isawaitable
 from typing import Any, Self, TypeAlias, TypeVar, cast
 
+import msgspec
+
 from stateward.chart import EffectMarker
 from stateward.errors import EffectFailed, ExtraMissing
 from stateward.work.cloudevents import CONTENT_TYPE, check_source, default_type, encode_event, traceparent_of
@@ -39,7 +41,7 @@ try:
 except ModuleNotFoundError as error:
     raise ExtraMissing(package=error.name or "httpx", extra="webhooks") from error
 
-__all__ = ["ByCall", "Secret", "Secrets", "Webhook"]
+__all__ = ["ByCall", "Secret", "Secrets", "Webhook", "WebhookStatistics"]
 
 T = TypeVar("T")
 
@@ -64,6 +66,14 @@ _OURS = frozenset(
         "webhook-id", "webhook-signature", "webhook-timestamp",
     }
 )  # fmt: skip
+
+
+class WebhookStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """What a webhook has posted since it was made."""
+
+    attempts: int
+    delivered: int
+    """Those that the receiver has taken."""
 
 
 class Webhook:
@@ -115,6 +125,7 @@ class Webhook:
         self._clients = _Clients()
         self._client = client
         self._clock = clock
+        self._attempts = self._delivered = 0
 
     async def __call__(self, effect: EffectMarker, call: Call) -> None:
         """Post it once.
@@ -124,6 +135,15 @@ class Webhook:
             Snooze: the receiver asked for a delay.
             EffectFailed: it was not delivered, or there was no answer that says so.
         """
+        self._attempts += 1
+        await self._post(effect, call)
+        self._delivered += 1
+
+    def statistics(self) -> WebhookStatistics:
+        """What it has posted so far."""
+        return WebhookStatistics(attempts=self._attempts, delivered=self._delivered)
+
+    async def _post(self, effect: EffectMarker, call: Call) -> None:
         began = asyncio.get_running_loop().time()
         now = self._now()
         left = min(self._timeout, call.deadline - now)
