@@ -306,11 +306,12 @@ def _fillings(dialect: _Dialect, count: int) -> list[Sequence[str]]:
         ("timer", TimerRow._fields, {"record": record, "entity": dialect.name}),
     ):
         columns = ", ".join({**own, **names}.get(field, f"t.{field}") for field in fields)
+        into = ", ".join(fields)
         key = "id" if table == "entity" else "entity"
         statements = [f"CREATE TEMPORARY TABLE template_{table} AS SELECT * FROM {table} WHERE {key} = '{_TEMPLATE}'"]
         for first in range(1, count + 1, _AT_ONCE):
             series = dialect.series.format(first=first, last=min(first + _AT_ONCE - 1, count))
-            statements.append(f"{series} INSERT INTO {table} SELECT {columns} FROM template_{table} t, series")
+            statements.append(f"{series} INSERT INTO {table} ({into}) SELECT {columns} FROM template_{table} t, series")
         fillings.append(statements)
     return fillings
 

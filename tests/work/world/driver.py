@@ -273,11 +273,12 @@ class World:
             if self._has_lost_lease(stopped):
                 stopped.go_on()
                 self._note("zombie")
-        if chance.random() < harm.kill:
+        if chance.random() < harm.kill and self._at_work():
             self._kill([chance.choice(self._at_work())], "kill")
         if chance.random() < harm.kill_all:
             self._kill(self._at_work(), "kill all")
-        if chance.random() < harm.stop and not any(each.is_stopped for each in self._fleet.workers.values()):
+        nobody_is = not any(each.is_stopped for each in self._fleet.workers.values())
+        if chance.random() < harm.stop and nobody_is and self._at_work():
             self._stop_one(chance.choice(self._at_work()))
         if chance.random() < harm.jump:
             self.clock.move(chance.choice((timedelta(hours=1), timedelta(minutes=-10))))
