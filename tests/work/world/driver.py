@@ -345,7 +345,18 @@ class World:
 
     def _stuck(self) -> str:
         left = [self._look(f"SELECT * FROM {each} LIMIT 5") for each in ("outbox", "timer", "dead_letter")]
-        return f"seed {self.seed}, turn {self.turn}: stuck: {self.engine.census(OrderLifecycle)} {left}"
+        parts = self._look("SELECT owner, min(part), max(part), count(*) FROM part GROUP BY owner")
+        leases = self._look("SELECT id, beat, process FROM worker")
+        fleet = [
+            (each.start.name, each.pid, "stopped" if each.is_stopped else "over" if each.is_over else "at work")
+            for each in self._fleet.workers.values()
+        ]
+        log = (self._folder / "workers.log").read_text()[-3000:]
+        return (
+            f"seed {self.seed}, turn {self.turn}: stuck: {self.engine.census(OrderLifecycle)} {left}\n"
+            f"{parts}\n{leases}\n"
+            f"{[each for each in fleet if each[2] != 'over']}\n{log}"
+        )
 
     def stop(self) -> None:
         """Ask the workers to end, and wait until they have."""

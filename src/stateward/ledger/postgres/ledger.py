@@ -196,7 +196,7 @@ class PostgresLedger:
 # it: what it holds keeps others from taking over.
 _SETTINGS = (
     b"SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET lock_timeout = '100ms';"
-    b"SET idle_in_transaction_session_timeout = '60s'"
+    b"SET idle_in_transaction_session_timeout = '5s'"
 )
 
 
