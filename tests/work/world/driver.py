@@ -37,7 +37,7 @@ OPEN_MAX = 400
 """How many orders may be open, before no more are made."""
 STOPS_MAX = 20
 """How often it is tried to stop a worker outside of its transactions."""
-IDLE_TURNS_MAX = 60
+IDLE_TURNS_MAX = 240
 """After so many turns in which nothing moved, the world counts as stuck."""
 
 
