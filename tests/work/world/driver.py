@@ -7,6 +7,7 @@ nobody calls any more, everything waits for a timer, and the clock is moved on b
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
@@ -37,6 +38,7 @@ OPEN_MAX = 400
 """How many orders may be open, before no more are made."""
 STOPS_MAX = 20
 """How often it is tried to stop a worker outside of its transactions."""
+LOOKS_MAX = 1_000_000
 IDLE_TURNS_MAX = 240
 """After so many turns in which nothing moved, the world counts as stuck."""
 
@@ -273,26 +275,31 @@ class World:
             if self._has_lost_lease(stopped):
                 stopped.go_on()
                 self._note("zombie")
-        if chance.random() < harm.kill and self._at_work():
+        if self._befalls(harm.kill, turn=5) and self._at_work():
             self._kill([chance.choice(self._at_work())], "kill")
-        if chance.random() < harm.kill_all:
+        if self._befalls(harm.kill_all, turn=12):
             self._kill(self._at_work(), "kill all")
         nobody_is = not any(each.is_stopped for each in self._fleet.workers.values())
-        if chance.random() < harm.stop and nobody_is and self._at_work():
+        if self._befalls(harm.stop, turn=18) and nobody_is and self._at_work():
             self._stop_one(chance.choice(self._at_work()))
-        if chance.random() < harm.jump:
+        if self._befalls(harm.jump, turn=24):
             self.clock.move(chance.choice((timedelta(hours=1), timedelta(minutes=-10))))
             self._note("jump")
-        if chance.random() < harm.restart and not is_ending and self._restart is not None:
+        if self._befalls(harm.restart, turn=30) and not is_ending and self._restart is not None:
             self._restart()
             self._note("restart")
         if is_ending:
             self.clock.poison(is_on=False)
 
+    def _befalls(self, chance: float, *, turn: int) -> bool:
+        """Whether a harm comes in this turn: by chance, and once for certain."""
+        return self._chance.random() < chance or self.turn == turn
+
     def _stop_one(self, worker: WorkerProcess) -> None:
         """Stop a worker; not within its transaction where that keeps all others from writing until it goes on."""
         for _ in range(STOPS_MAX):
             worker.stop()
+            wait_until_stopped(worker.pid)
             with Rows(self.address) as rows:
                 if rows.can_be_written():
                     self._note("stop")
@@ -389,3 +396,17 @@ class World:
 
 def _is_away(answer: object) -> bool:
     return isinstance(answer, LedgerUnavailable)
+
+
+def wait_until_stopped(pid: int) -> None:
+    """Wait until none of a process's threads runs any more: a signal takes a moment to come."""
+    for _ in range(LOOKS_MAX):
+        try:
+            threads = [each.read_text() for each in Path(f"/proc/{pid}/task").glob("*/stat")]
+        except OSError:  # one has just ended
+            threads = ["() R"]
+        if all(each.rpartition(")")[2].split()[0] in "TZX" for each in threads):
+            return
+        os.sched_yield()
+    message = f"process {pid} does not stop"
+    raise AssertionError(message)
