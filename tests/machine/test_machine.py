@@ -785,5 +785,6 @@ def test_the_machines_differ_in_nothing_else_that_a_caller_reads() -> None:
     assert {name for name in dir(ChannelMachine) if not name.startswith("_")} == common | {
         "put",
         "send_from_thread",
+        "statistics",
         "stop",
     }
