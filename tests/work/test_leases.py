@@ -210,7 +210,7 @@ def test_no_part_is_taken_while_all_are_given_back(make_ledger: MakeLedger) -> N
 
             def again() -> Any:
                 pages = yield trip
-                return list(pages[0]) if len(pages) == 1 else list(pages)
+                return list(pages)
 
             if has(trip, TakeParts):
                 asked.set()

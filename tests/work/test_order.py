@@ -308,18 +308,18 @@ def test_what_was_read_before_a_part_changed_hands_is_dropped(make_ledger: MakeL
             lease = dispatcher._lease
 
             async def run_and_change(trips: Any) -> Any:
-                rows = await run(trips)
+                pages = await run(trips)
                 dispatcher._ground.run = run
                 await lease._release(list(lease.parts))
                 # Another takes them, does the first effect, and gives them back.
                 other = await dispatcher_of(engine, ledger)
                 await other._lease.keep()
                 assert other._lease.parts
-                ledger.run(end_first(engine, rows))
+                ledger.run(end_first(engine, pages[0]))
                 await other._lease._release(list(other._lease.parts))
                 await other._lease.abandon()
                 await lease.keep()
-                return rows
+                return pages
 
             dispatcher._ground.run = run_and_change
             assert await dispatcher.fetch() == 0

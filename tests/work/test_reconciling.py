@@ -251,7 +251,7 @@ def test_what_is_not_kept_is_asked_again(
         raise LedgerUnavailable("away")
 
     with monkeypatch.context() as broken:
-        broken.setattr("stateward.work.reconciling._keep", fail)
+        broken.setattr("stateward.work.reconciling.KeepReconciliation", fail)
         with pytest.raises(LedgerUnavailable):
             engine.drain()
     engine.drain()

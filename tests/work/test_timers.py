@@ -412,7 +412,7 @@ def between_reading_and_firing(engine: Engine, monkeypatch: pytest.MonkeyPatch, 
     def run_and_act(trips: Any) -> Any:
         seen: list[Any] = []
         result = run(watched(trips, seen))
-        if result and any(isinstance(each, FetchTimers) for each in seen):
+        if any(isinstance(each, FetchTimers) for each in seen) and result[0]:
             act()
         return result
 

@@ -14,9 +14,8 @@ from collections.abc import Callable, Container, Sequence
 from functools import partial
 from typing import Any
 
-from stateward.ledger.after_commit import FetchEffects, Postponement
+from stateward.ledger.after_commit import FetchEffects, PostponeEffects, Postponement
 from stateward.ledger.codec import from_micros
-from stateward.ledger.contract import Trip, Trips
 from stateward.ledger.ids import minted_at
 from stateward.ledger.rows import EffectKey, OutboxRow
 from stateward.work.calling import Caller, InlineCaller, Returned
@@ -24,7 +23,7 @@ from stateward.work.ground import Ground
 from stateward.work.handling import Call, GiveUp, Handlers, Handling
 from stateward.work.leases import Lease
 from stateward.work.outcomes import DispatchStatistics, Judge, Outcome, Taken, amid
-from stateward.work.settling import SETTLE_MAX, Settler, write_back
+from stateward.work.settling import SETTLE_MAX, Settler
 
 __all__ = ["PAGE_MAX", "Dispatcher"]
 
@@ -114,7 +113,7 @@ class Dispatcher:
             limit=PAGE_MAX,
         )
         self._settled_meanwhile.clear()
-        rows: list[OutboxRow] = await self._ground.run(_fetch(operation))
+        [rows] = await self._ground.ask(operation)
         # Where the page ends, the next one begins; behind the last one it begins anew.
         self._after = EffectKey(*rows[-1][:5]) if len(rows) == PAGE_MAX else None
         if self._is_stopping:
@@ -286,7 +285,7 @@ class Dispatcher:
             Postponement(EffectKey(*each.row[:5]), each.attempt, each.row.next_attempt, amid(each.attempt))
             for each in begun
         )
-        await self._ground.run(write_back(self._lease.worker, (), notes))
+        await self._ground.write(PostponeEffects(notes), lease=self._lease.worker)
         for each in begun:
             if each in self._begun:  # else it is stopped meanwhile
                 self._begun.remove(each)
@@ -384,8 +383,3 @@ class Dispatcher:
         while self.is_at_work:
             self.has_settled.clear()
             await self.has_settled.wait()
-
-
-def _fetch(operation: FetchEffects) -> Trips[list[OutboxRow]]:
-    [rows] = yield Trip((operation,))
-    return list(rows)

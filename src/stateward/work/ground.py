@@ -11,8 +11,9 @@ from stateward.chart import EventMarker
 from stateward.errors import LedgerUnavailable
 from stateward.ledger import Actor
 from stateward.ledger.accepting import accept_event
+from stateward.ledger.after_commit import HoldLease
 from stateward.ledger.committing import SETTLE_DELAYS_S, mark_lost, retry_delays
-from stateward.ledger.contract import Capabilities, ConnectionLost, Trips
+from stateward.ledger.contract import Capabilities, ConnectionLost, Operation, Page, Trip, Trips
 from stateward.ledger.pairs import Charts, Pair
 from stateward.ledger.protocol import commit_pairs
 from stateward.ledger.results import Source
@@ -60,6 +61,21 @@ class Ground:
         self.mint = mint
         self.monotonic = monotonic
         self.kinds = tuple(sorted({kind for kind, _ in charts}))
+
+    async def ask(self, *operations: Operation) -> list[Page]:
+        """The pages of operations that read, in one trip."""
+        return await self.run(_pages_of(Trip(operations)))
+
+    async def write(self, *operations: Operation, lease: str | None = None) -> list[Page]:
+        """The pages of operations that are a transaction together; under a lease, if one is named.
+
+        Raises:
+            LeaseLost: the lease was taken away; nothing was written.
+            LedgerUnavailable: the ledger is away; whether it was written may not be known.
+        """
+        hold = () if lease is None else (HoldLease(lease),)
+        pages = await self.run(_pages_of(Trip((*hold, *operations), begins=True, commits=True)))
+        return pages[len(hold) :]
 
     def accept(
         self, kind: str, entity: str, event: EventMarker, *, actor: Actor, key: str, source: Source, cause: str | None
@@ -121,3 +137,8 @@ class Ground:
             waits=waits,
             lease=lease,
         )
+
+
+def _pages_of(trip: Trip) -> Trips[list[Page]]:
+    pages = yield trip
+    return list(pages)

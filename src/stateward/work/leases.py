@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Container, Iterable
-from typing import Any
 from uuid import uuid4
 
 from stateward.errors import LeaseLost
@@ -28,7 +27,6 @@ from stateward.ledger.after_commit import (
     RemoveWorker,
     TakeParts,
 )
-from stateward.ledger.contract import Trip, Trips
 from stateward.ledger.ids import PARTS
 from stateward.ledger.rows import PartRow, WorkerRow
 from stateward.work.ground import Ground
@@ -84,7 +82,7 @@ class Lease:
     async def begin(self) -> None:
         """Have a row, and a share of what is free."""
         row = WorkerRow(self.worker, 1, this_process(), self._ground.now())
-        await self._ground.run(_one(Trip((AddWorker(row),), begins=True, commits=True)))
+        await self._ground.write(AddWorker(row))
         await self.keep()
 
     async def keep(self) -> None:
@@ -97,8 +95,7 @@ class Lease:
             await self._keep()
 
     async def _keep(self) -> None:
-        trip = Trip((RaiseBeat(self.worker), FetchWorkers(), FetchParts()), begins=True, commits=True)
-        beats, workers, parts = await self._ground.run(_pages(trip))
+        beats, workers, parts = await self._ground.write(RaiseBeat(self.worker), FetchWorkers(), FetchParts())
         if not beats:
             raise LeaseLost(worker=self.worker)
         alive = [each.id for each in workers if not await self._ends(each)]
@@ -136,7 +133,7 @@ class Lease:
             since = now
         if now - since < self._lease_s and not is_gone(other.process):
             return False
-        removed = await self._ground.run(_one(Trip((RemoveWorker(other.id, other.beat),), begins=True, commits=True)))
+        [removed] = await self._ground.write(RemoveWorker(other.id, other.beat))
         if removed:
             _log.warning("worker %s gave no sign of life and has lost its lease (%s)", other.id, other.process)
         return bool(removed)
@@ -145,7 +142,7 @@ class Lease:
         if not free:
             return
         wanted = tuple((row.part, row.epoch) for row in free)
-        taken = await self._ground.run(_one(Trip((TakeParts(self.worker, wanted),), begins=True, commits=True)))
+        [taken] = await self._ground.write(TakeParts(self.worker, wanted))
         owners = {row.part: row.owner for row in free}
         for row in taken:
             self.parts[row.part] = row.epoch
@@ -159,31 +156,21 @@ class Lease:
             self.leaving.discard(part)
             self.taken_over.pop(part, None)
         if released:
-            await self._ground.run(_one(Trip((ReleaseParts(self.worker, released),), begins=True, commits=True)))
+            await self._ground.write(ReleaseParts(self.worker, released))
 
     async def abandon(self) -> None:
         """End the lease at once, with all that was in hand; who takes the parts sees that they were not given back."""
-        await self._ground.run(_one(Trip((RemoveWorker(self.worker),), begins=True, commits=True)))
+        await self._ground.write(RemoveWorker(self.worker))
 
     async def end(self) -> None:
         """Give back the parts on which nothing goes on; with all of them, the lease ends, and else it runs out."""
         async with self._turn:
             await self._release([part for part in self.parts if not self._is_busy(part)])
             if not self.parts:
-                await self._ground.run(_one(Trip((RemoveWorker(self.worker),), begins=True, commits=True)))
+                await self._ground.write(RemoveWorker(self.worker))
 
 
 def share_of(worker: str, alive: Iterable[str]) -> int:
     """How many parts a worker should have."""
     ids = sorted({*alive, worker})
     return PARTS // len(ids) + (ids.index(worker) < PARTS % len(ids))
-
-
-def _one(trip: Trip) -> Trips[list[Any]]:
-    [page] = yield trip
-    return list(page)
-
-
-def _pages(trip: Trip) -> Trips[list[list[Any]]]:
-    pages = yield trip
-    return list(pages)

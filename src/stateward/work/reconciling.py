@@ -20,7 +20,7 @@ import msgspec
 from stateward.chart import EventMarker
 from stateward.errors import LedgerUnavailable, Refusal, StatewardError
 from stateward.ledger import Actor, Entity
-from stateward.ledger.after_commit import FetchReconciliation, HoldLease, KeepReconciliation, ListPauses
+from stateward.ledger.after_commit import FetchReconciliation, KeepReconciliation, ListPauses
 from stateward.ledger.codec import json_text
 from stateward.ledger.contract import CountCensus, ListEntities, Trip, Trips
 from stateward.ledger.ids import part_of
@@ -124,9 +124,10 @@ class Reconciler:
         if self._what.part not in self._lease.parts:
             return 0
         now = self._ground.now()
-        row, is_paused = await self._ground.run(_fetch(self._what.name, self._what.kind))
-        if is_paused:
+        kept, pauses = await self._ground.ask(FetchReconciliation(self._what.name), ListPauses())
+        if any((each.scope, each.name) == ("kind", self._what.kind) for each in pauses):
             return 0
+        row: ReconciliationRow | None = kept[0] if kept else None
         every = self._what.every // timedelta(microseconds=1)
         # One that is due far later than any can be was noted by a clock that has been put back since.
         if row is None or (row.after is None and not now < row.due_at <= now + 2 * every):
@@ -137,7 +138,7 @@ class Reconciler:
         entities, following = await self._ground.run(self._read(row, place))
         await self._ask_all(entities)
         after = None if following is None else json_text(following)
-        await self._ground.run(_keep(self._lease.worker, row._replace(after=after)))
+        await self._ground.write(KeepReconciliation(row._replace(after=after)), lease=self._lease.worker)
         return len(entities)
 
     def _read(self, row: ReconciliationRow, place: _Place) -> Trips[tuple[list[Entity[Any]], _Place | None]]:
@@ -253,13 +254,3 @@ class Reconciler:
         self._next_question_at = turn + 1 / self._what.rate
         if turn > now:
             await asyncio.sleep(turn - now)
-
-
-def _fetch(name: str, kind: str) -> Trips[tuple[ReconciliationRow | None, bool]]:
-    """How far it has come, and whether its kind is paused."""
-    rows, pauses = yield Trip((FetchReconciliation(name), ListPauses()))
-    return rows[0] if rows else None, any((each.scope, each.name) == ("kind", kind) for each in pauses)
-
-
-def _keep(worker: str, row: ReconciliationRow) -> Trips[None]:
-    yield Trip((HoldLease(worker), KeepReconciliation(row)), begins=True, commits=True)

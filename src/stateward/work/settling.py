@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from stateward.ledger.after_commit import EndEffects, HoldLease, PostponeEffects, Postponement
-from stateward.ledger.contract import Trip, Trips
-from stateward.ledger.rows import EffectEnd
+from stateward.ledger.after_commit import EndEffects, PostponeEffects
 from stateward.work.ground import Ground
 from stateward.work.leases import Lease
 from stateward.work.outcomes import Judge, Outcome
 
-__all__ = ["SETTLE_MAX", "Settler", "write_back"]
+__all__ = ["SETTLE_MAX", "Settler"]
 
 SETTLE_MAX = 500
 HELD_UP_S = 1.0
@@ -96,19 +94,10 @@ class Settler:
         over = [each for each in outcomes if each not in again]
         ends = tuple(each.end for each in over if each.end is not None)
         notes = tuple(each.postponement for each in over if each.postponement is not None)
-        if ends or notes:
-            await self._ground.run(write_back(self._lease.worker, ends, notes))
+        end, note = (EndEffects(ends),) if ends else (), (PostponeEffects(notes),) if notes else ()
+        if end or note:
+            await self._ground.write(*end, *note, lease=self._lease.worker)
         for each in over:
             self._judge.count(each)
             self._settled(each)
         return again
-
-
-def write_back(worker: str, ends: tuple[EffectEnd, ...], notes: tuple[Postponement, ...]) -> Trips[None]:
-    """Write under a lease which effects are over, and what is noted of others."""
-    operations = (
-        HoldLease(worker),
-        *((EndEffects(ends),) if ends else ()),
-        *((PostponeEffects(notes),) if notes else ()),
-    )
-    yield Trip(operations, begins=True, commits=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 from stateward.errors import LedgerUnavailable
 from stateward.ledger.after_commit import FindUnhandled, ListPauses
-from stateward.ledger.contract import Trip, Trips
 from stateward.ledger.ids import PARTS
 from stateward.work.calling import Caller, InlineCaller, Returned
 from stateward.work.dispatching import PAGE_MAX, Dispatcher
@@ -233,7 +232,8 @@ class Shift:
         """Tell of effects that wait for ever, since nobody here handles them: whoever forgot it looks in the log."""
         handled = tuple(each.name for each in self._worker.handlers)
         operation = FindUnhandled(tuple(lease.parts), ground.kinds, handled)
-        for effect, kind, entity in await ground.run(_only(Trip((operation,)))):
+        [found] = await ground.ask(operation)
+        for effect, kind, entity in found:
             if effect not in self._worker.unhandled:
                 _log.warning(
                     "effects %s wait, of %s %s for one, and no handler is registered for them: engine.handles(%s)",
@@ -255,7 +255,7 @@ class Shift:
     async def _heed_pauses(self, ground: Ground, _: Lease) -> float:
         """What was read before it was paused may wait in line for long: begin nothing of it."""
         if self.dispatcher.has_waiting:
-            pauses = await ground.run(_only(Trip((ListPauses(),))))
+            [pauses] = await ground.ask(ListPauses())
             names = {scope: {each.name for each in pauses if each.scope == scope} for scope in ("kind", "effect")}
             if pauses:
                 self.dispatcher.rest(names["kind"], names["effect"])
@@ -301,12 +301,6 @@ async def _wait_until_ended(
     else:
         _log.warning("reconciliations or chores did not end in time; the next to have the lease goes on with them")
     return max(0.0, deadline - clock())
-
-
-def _only(trip: Trip) -> Trips[list[Any]]:
-    """The page of a trip of one operation."""
-    [page] = yield trip
-    return list(page)
 
 
 async def _is_set_within(event: asyncio.Event, timeout_s: float) -> bool:

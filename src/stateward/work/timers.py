@@ -15,8 +15,7 @@ import msgspec
 from stateward.chart import Elapsed
 from stateward.errors import LedgerUnavailable, Refusal, StatewardError
 from stateward.ledger import Actor
-from stateward.ledger.after_commit import FetchTimers, HoldLease, PostponeTimers
-from stateward.ledger.contract import Trip, Trips
+from stateward.ledger.after_commit import FetchTimers, PostponeTimers
 from stateward.ledger.pairs import Pair
 from stateward.ledger.rows import TimerKey, TimerRow
 from stateward.work.ground import Ground
@@ -62,7 +61,7 @@ async def fire_due(ground: Ground, lease: Lease, statistics: TimerStatistics) ->
         parts=parts, kinds=ground.kinds, now=ground.now(), limit=FIRE_MAX,
         limit_of_part=max(FIRE_MAX // len(parts), 16),
     )  # fmt: skip
-    rows: list[TimerRow] = await ground.run(_fetch(operation))
+    [rows] = await ground.ask(operation)
     if not rows:
         return 0
     pairs = [_fire(ground, row) for row in rows]
@@ -110,17 +109,8 @@ async def _postpone(ground: Ground, lease: Lease, failed: list[Pair]) -> None:
     ]
     if raised:
         due_at = ground.now() + FAILED_DELAY_US
-        await ground.run(_write_back(lease.worker, tuple((timer, due_at) for timer in raised)))
+        await ground.write(PostponeTimers(tuple((timer, due_at) for timer in raised)), lease=lease.worker)
 
 
 def _is_away(pair: Pair) -> bool:
     return isinstance(pair.error, LedgerUnavailable)
-
-
-def _fetch(operation: FetchTimers) -> Trips[list[TimerRow]]:
-    [rows] = yield Trip((operation,))
-    return list(rows)
-
-
-def _write_back(worker: str, timers: tuple[tuple[TimerKey, int], ...]) -> Trips[None]:
-    yield Trip((HoldLease(worker), PostponeTimers(timers)), begins=True, commits=True)

@@ -49,16 +49,6 @@ class WorkerStatistics(msgspec.Struct, frozen=True, kw_only=True):
     timers: TimerStatistics
     reconciliations: ReconcileStatistics
 
-    @property
-    def changes(self) -> int:
-        """A number that rises with everything that a worker does."""
-        effects, timers, asked = self.effects, self.timers, self.reconciliations
-        return (
-            effects.done + effects.failed + effects.snoozed + effects.dead
-            + timers.fired + timers.refused + timers.expired + timers.failed
-            + asked.asked
-        )  # fmt: skip
-
 
 class Worker(Workplace):
     """Works on a ledger until it is stopped; one event loop's."""
