@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 from stateward.engine.core import Authorize, Creating, Sending
 from stateward.engine.importing import LifecycleTarget
+from stateward.engine.paging import Page
 from stateward.engine.threads import Engine
 from stateward.work.retention import Retention
 
 if TYPE_CHECKING:
     from stateward.engine.tasks import AsyncEngine
 
-__all__ = ["AsyncEngine", "Authorize", "Creating", "Engine", "LifecycleTarget", "Retention", "Sending"]
+__all__ = ["AsyncEngine", "Authorize", "Creating", "Engine", "LifecycleTarget", "Page", "Retention", "Sending"]
 
 
 def __getattr__(name: str) -> Any:

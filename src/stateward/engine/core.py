@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -21,6 +22,8 @@ from stateward.ledger.pairs import Pair
 from stateward.ledger.protocol import commit_pairs
 from stateward.ledger.reading import fetch_history, list_entities
 from stateward.ledger.results import Source
+from stateward.observe.committed import Listener, committed_of
+from stateward.observe.logs import is_logged, log_committed
 from stateward.work.retention import Retention
 from stateward.work.worker import WorkerStatistics
 
@@ -37,10 +40,13 @@ __all__ = [
     "answer_of",
     "applied_of",
     "by_state",
+    "chart_given",
     "outcome_of",
 ]
 
 C = TypeVar("C", bound=ContextMarker)
+
+_log = logging.getLogger(__name__)
 
 PAGE_SIZE = 500
 """Rows that are read at once."""
@@ -57,19 +63,21 @@ READ_AGAIN_S_MAX = 1.0
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
     """One event of `send_many`."""
 
-    lifecycle: type[Lifecycle[Any]]
+    lifecycle: type[Lifecycle[Any]] | Chart[Any]
     entity: str
     event: EventMarker
     actor: Actor | str
     key: str | None = None
     expected_revision: int | None = None
     occurred_at: datetime | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 class Creating(msgspec.Struct, frozen=True, kw_only=True):
     """One entity of `create_many`."""
 
-    lifecycle: type[Lifecycle[Any]]
+    lifecycle: type[Lifecycle[Any]] | Chart[Any]
     entity: str
     context: ContextMarker
     actor: Actor | str
@@ -98,7 +106,7 @@ class EngineCore:
     ) -> None:
         self.charts: dict[tuple[str, int], Chart[Any]] = {}
         for each in lifecycles:
-            chart: Chart[Any] = each if isinstance(each, Chart) else chart_of(each)
+            chart = chart_given(each)
             before = self.charts.setdefault((chart.kind, chart.version), chart)
             if before != chart:
                 problem = f"version {chart.version} is given twice, with different digests"
@@ -108,6 +116,7 @@ class EngineCore:
         self._authorize = authorize
         self.retention = retention
         self._ids = RecordIds(lambda: self.now() // 1000)
+        self._listeners: dict[object, Listener] = {}
 
     def now(self) -> int:
         """Microseconds since 1970, by the engine's clock."""
@@ -119,7 +128,7 @@ class EngineCore:
 
     def kind(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> str:
         """The kind of a lifecycle that this engine serves, in whichever version."""
-        kind: str = lifecycle.kind if isinstance(lifecycle, Chart) else chart_of(lifecycle).kind
+        kind = chart_given(lifecycle).kind
         if kind not in self._kinds:
             problem = "is not among the lifecycles of this engine"
             raise DefinitionError(problem, lifecycle=kind)
@@ -131,7 +140,7 @@ class EngineCore:
 
     def creation(
         self,
-        lifecycle: type[Lifecycle[Any]],
+        lifecycle: type[Lifecycle[Any]] | Chart[Any],
         entity: str,
         context: ContextMarker,
         *,
@@ -139,21 +148,24 @@ class EngineCore:
         key: str | None,
         occurred_at: datetime | None,
         source: Source,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> Pair:
         """A creation, accepted."""
-        chart: Chart[Any] = chart_of(lifecycle)
+        chart = chart_given(lifecycle)
         if self.charts.get((self.kind(chart), chart.version)) != chart:
             problem = f"version {chart.version} is not among the lifecycles of this engine"
             raise DefinitionError(problem, lifecycle=chart.kind)
         pair = accept_creation(
             self._ids.mint(), chart, entity, context,
             actor=actor, key=key, occurred_at=occurred_at, now=self.now(), source=source,
+            traceparent=traceparent, tracestate=tracestate,
         )  # fmt: skip
         return self._authorized(pair)
 
     def sending(
         self,
-        lifecycle: type[Lifecycle[Any]],
+        lifecycle: type[Lifecycle[Any]] | Chart[Any],
         entity: str,
         event: EventMarker,
         *,
@@ -162,18 +174,21 @@ class EngineCore:
         expected_revision: int | None,
         occurred_at: datetime | None,
         source: Source,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> Pair:
         """An event, accepted."""
         pair = accept_event(
             self._ids.mint(), self.kind(lifecycle), entity, event, actor=actor, key=key,
             expected_revision=expected_revision, occurred_at=occurred_at, now=self.now(), source=source,
+            traceparent=traceparent, tracestate=tracestate,
         )  # fmt: skip
         if self.retention is not None and source == "call":
             pair.expires_at = self.retention.expires_at(pair.occurred_at)
         return self._authorized(pair)
 
     def repairing(
-        self, lifecycle: type[Lifecycle[Any]], entity: str, state: str, *, reason: str, actor: Actor | str
+        self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, state: str, *, reason: str, actor: Actor | str
     ) -> Pair:
         """A repair, accepted."""
         kind = self.kind(lifecycle)
@@ -199,6 +214,30 @@ class EngineCore:
             waits=waits,
         )
 
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Tell a listener from now on; see `Engine.listen`."""
+        key = object()
+        self._listeners = {**self._listeners, key: listener}  # a new one: whoever tells goes through the old one
+
+        def end() -> None:
+            self._listeners = {each: told for each, told in self._listeners.items() if each is not key}
+
+        return end
+
+    def tell(self, pairs: Sequence[Pair], *, is_joined: bool = False) -> None:
+        """After a commit: write the log, and tell the listeners. What happened holds whatever they do."""
+        listeners, logs = self._listeners, is_logged()
+        if not logs and not listeners:
+            return
+        for committed in committed_of(pairs, is_joined=is_joined):
+            if logs:
+                log_committed(committed)
+            for listener in listeners.values():
+                try:
+                    listener(committed)
+                except Exception:
+                    _log.exception("%s: the listener %r raised; what it was told of holds", committed.kind, listener)
+
     def accept_many(self, sendings: Sequence[Sending], source: Source) -> list[Pair | StatewardError]:
         """Several events, accepted or told why not."""
         accepted: list[Pair | StatewardError] = []
@@ -208,6 +247,7 @@ class EngineCore:
                     self.sending(
                         each.lifecycle, each.entity, each.event, actor=each.actor, key=each.key,
                         expected_revision=each.expected_revision, occurred_at=each.occurred_at, source=source,
+                        traceparent=each.traceparent, tracestate=each.tracestate,
                     )
                 )  # fmt: skip
             except StatewardError as error:
@@ -236,26 +276,38 @@ class EngineCore:
         page = yield from fetch_history(operation)
         if len(page) < operation.limit:
             return page, None
-        last = page[-1]
-        is_attempt = last.outcome != "applied"
-        after = (last.revision, is_attempt, last.id if is_attempt else "")
+        after = self.place_in_history(page[-1])
         return page, FetchHistory(operation.kind, operation.entity, after, operation.limit)
+
+    @staticmethod
+    def place_in_history(record: Record) -> tuple[int, bool, str]:
+        """Behind which the records after it come."""
+        is_attempt = record.outcome != "applied"
+        return record.revision, is_attempt, record.id if is_attempt else ""
 
     def list_page(self, operation: ListEntities) -> Trips[tuple[list[Entity[Any]], ListEntities | None]]:
         """A page of entities."""
         return list_entities(operation, self.charts)
 
-    def recording(self, lifecycle: type[Lifecycle[Any]], entity: str) -> FetchHistory:
+    @staticmethod
+    def place_of(operation: ListEntities, entity: Entity[Any]) -> tuple[int, str]:
+        """Behind which the entities after it come in a list."""
+        if operation.due_by is not None:
+            assert entity.due_by is not None
+            return to_micros(entity.due_by), entity.id
+        return to_micros(entity.updated_at) if operation.state is not None else 0, entity.id
+
+    def recording(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str) -> FetchHistory:
         """The first page of an entity's records."""
         return FetchHistory(self.kind(lifecycle), entity, None, PAGE_SIZE)
 
-    def overdue(self, lifecycle: type[Lifecycle[Any]]) -> ListEntities:
+    def overdue(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> ListEntities:
         """The first page of the entities past their time."""
         return ListEntities(kind=self.kind(lifecycle), due_by=self.now(), limit=PAGE_SIZE)
 
     def listing(
         self,
-        lifecycle: type[Lifecycle[Any]],
+        lifecycle: type[Lifecycle[Any]] | Chart[Any],
         *,
         version: int | None,
         state: str | None,
@@ -271,6 +323,11 @@ class EngineCore:
             due_by=None if due_by is None else to_micros(due_by),
             limit=PAGE_SIZE,
         )
+
+
+def chart_given(lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> Chart[Any]:
+    """The chart of a lifecycle that is given as a class, or as the chart itself."""
+    return lifecycle if isinstance(lifecycle, Chart) else chart_of(lifecycle)
 
 
 def by_state(lines: Iterable[tuple[str, int, str, int]]) -> dict[str, int]:

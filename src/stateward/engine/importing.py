@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from stateward.chart import ContextMarker, Lifecycle
+from stateward.chart import Chart, ContextMarker, Lifecycle
 from stateward.engine.core import Answer, Sending
 from stateward.engine.threads import Engine
 from stateward.ledger import Applied, Record
@@ -17,7 +17,7 @@ __all__ = ["LifecycleTarget"]
 class LifecycleTarget:
     """An engine, as `stateward.ledger.importing.import_log` needs it."""
 
-    def __init__(self, engine: Engine, lifecycle: type[Lifecycle[Any]]) -> None:
+    def __init__(self, engine: Engine, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> None:
         """Take the engine, and which of its lifecycles the log is for."""
         self._engine = engine
         self._lifecycle = lifecycle

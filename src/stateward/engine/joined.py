@@ -90,6 +90,7 @@ class JoinedEngine(Sender):
         trips = self._core.committing(pairs, self._ledger.capabilities, is_joined=True)
         with self._lock, told_of(pairs[0]):
             self._ledger.join(self._connection, trips)
+        self._core.tell(pairs, is_joined=True)
 
 
 class AsyncJoinedEngine(AsyncSender):
@@ -107,3 +108,4 @@ class AsyncJoinedEngine(AsyncSender):
         async with self._lock:
             with told_of(pairs[0]):
                 await self._ledger.join(self._connection, trips)
+        self._core.tell(pairs, is_joined=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from stateward.chart import Chart, ContextMarker, EffectMarker, EventMarker, Lifecycle, chart_of
-from stateward.engine.core import EngineCore
+from stateward.chart import Chart, ContextMarker, EffectMarker, EventMarker, Lifecycle
+from stateward.engine.core import EngineCore, chart_given
 from stateward.errors import DefinitionError
 from stateward.ledger import Applied, Entity
 from stateward.ledger.codec import check_text
 from stateward.ledger.pairs import Pair
+from stateward.observe.committed import Listener
 from stateward.work.ground import Ground, Run
 from stateward.work.handling import Call, Handlers, Retry, is_async
 from stateward.work.notifying import Notifier, channel_of
@@ -91,7 +92,7 @@ class Registering:
 
     def reconcile(
         self,
-        lifecycle: type[Lifecycle[C]],
+        lifecycle: type[Lifecycle[C]] | Chart[C],
         state: object,
         *,
         older_than: timedelta,
@@ -119,7 +120,7 @@ class Registering:
         Raises:
             DefinitionError: there is no such state, or the name is taken.
         """
-        chart: Chart[Any] = chart_of(lifecycle)
+        chart = chart_given(lifecycle)
         kind = self._core.kind(chart)
         path = _path_of(chart, state)
         is_rate_meant = rate is None or rate > 0
@@ -144,14 +145,26 @@ class Registering:
     def _make_worker(self, run: Run, settings: WorkerSettings) -> Worker:
         ledger = self._work_ledger
         channel = channel_of(ledger, ledger.capabilities) if settings.listen else None
-        ground = Ground(run, ledger.capabilities, self._core.charts, now=self._core.now, mint=self._core.mint)
+        ground = Ground(
+            run, ledger.capabilities, self._core.charts, now=self._core.now, mint=self._core.mint,
+            tell=self._core.tell,
+        )  # fmt: skip
         chores = () if self._core.retention is None else (expiring(self._core.retention),)
         return Worker(
             ground, self._handlers, self._reconciliations.values(), settings, chores=chores, channel=channel
         )  # fmt: skip
 
-    def _tell_workers(self, pairs: Iterable[Pair]) -> None:
-        """After a commit: wake the worker of this engine, and have others told, if anything was asked for."""
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with what became of each event that this engine commits, from now on; see `Committed`.
+
+        It is called after the commit, in the thread or task that committed, and for what the engine's worker sends as
+        well; what it raises is logged. Call what is returned to end it, once or more.
+        """
+        return self._core.listen(listener)
+
+    def _after_commit(self, pairs: Sequence[Pair]) -> None:
+        """Tell whoever listens, wake the worker of this engine, and have others told, if anything was asked for."""
+        self._core.tell(pairs)
         worker, notifier = self._worker, self._notifier
         if worker is None and notifier is None:
             return

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from stateward.chart import ContextMarker, EventMarker, Lifecycle
+from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle
 from stateward.engine.core import EngineCore, answer_of, applied_of
 from stateward.errors import Refusal
 from stateward.ledger import Actor, Applied
@@ -29,7 +29,7 @@ class Sender:
 
     def create(
         self,
-        lifecycle: type[Lifecycle[C]],
+        lifecycle: type[Lifecycle[C]] | Chart[C],
         entity: str,
         context: C,
         *,
@@ -37,6 +37,8 @@ class Sender:
         key: str | None = None,
         occurred_at: datetime | None = None,
         source: Source = "call",
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> Applied[C]:
         """Start an entity under this version of the lifecycle; its start is its first record.
 
@@ -48,6 +50,9 @@ class Sender:
             key: an idempotency key: the same again gives back the first answer.
             occurred_at: when it happened, if that was not now.
             source: where it comes from.
+            traceparent: its place in a trace, as W3C Trace Context writes it; effects and what follows from them carry
+                it on.
+            tracestate: what goes along with it.
 
         Raises:
             Conflict: the id is taken, or the key was used for another.
@@ -57,14 +62,15 @@ class Sender:
             LedgerUnavailable: the ledger is away; nothing was kept, or `is_outcome_unknown`.
         """
         pair = self._core.creation(
-            lifecycle, entity, context, actor=actor, key=key, occurred_at=occurred_at, source=source
-        )
+            lifecycle, entity, context, actor=actor, key=key, occurred_at=occurred_at, source=source,
+            traceparent=traceparent, tracestate=tracestate,
+        )  # fmt: skip
         self._settle((pair,))
         return applied_of(answer_of(pair))
 
     def send(
         self,
-        lifecycle: type[Lifecycle[C]],
+        lifecycle: type[Lifecycle[C]] | Chart[C],
         entity: str,
         event: EventMarker,
         *,
@@ -73,18 +79,20 @@ class Sender:
         expected_revision: int | None = None,
         occurred_at: datetime | None = None,
         source: Source = "call",
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> Applied[C]:
         """Apply an event to an entity; raises `Refused`, and else is as `attempt`."""
         return applied_of(
             self.attempt(
                 lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
-                occurred_at=occurred_at, source=source,
+                occurred_at=occurred_at, source=source, traceparent=traceparent, tracestate=tracestate,
             )
         )  # fmt: skip
 
     def attempt(
         self,
-        lifecycle: type[Lifecycle[C]],
+        lifecycle: type[Lifecycle[C]] | Chart[C],
         entity: str,
         event: EventMarker,
         *,
@@ -93,6 +101,8 @@ class Sender:
         expected_revision: int | None = None,
         occurred_at: datetime | None = None,
         source: Source = "call",
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> Applied[C] | Refusal:
         """Apply an event to an entity, or record that it was refused, and say why by value.
 
@@ -105,6 +115,9 @@ class Sender:
             expected_revision: refuse if the entity is not at this revision.
             occurred_at: when it happened, if that was not now.
             source: where it comes from.
+            traceparent: its place in a trace, as W3C Trace Context writes it; effects and what follows from them carry
+                it on.
+            tracestate: what goes along with it.
 
         Raises:
             UnknownEntity: there is no such entity.
@@ -117,7 +130,7 @@ class Sender:
         """
         pair = self._core.sending(
             lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
-            occurred_at=occurred_at, source=source,
+            occurred_at=occurred_at, source=source, traceparent=traceparent, tracestate=tracestate,
         )  # fmt: skip
         self._settle((pair,))
         return answer_of(pair)
@@ -134,7 +147,7 @@ class AsyncSender:
 
     async def create(
         self,
-        lifecycle: type[Lifecycle[C]],
+        lifecycle: type[Lifecycle[C]] | Chart[C],
         entity: str,
         context: C,
         *,
@@ -142,17 +155,20 @@ class AsyncSender:
         key: str | None = None,
         occurred_at: datetime | None = None,
         source: Source = "call",
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> Applied[C]:
         """As `Sender.create`."""
         pair = self._core.creation(
-            lifecycle, entity, context, actor=actor, key=key, occurred_at=occurred_at, source=source
-        )
+            lifecycle, entity, context, actor=actor, key=key, occurred_at=occurred_at, source=source,
+            traceparent=traceparent, tracestate=tracestate,
+        )  # fmt: skip
         await self._settle((pair,))
         return applied_of(answer_of(pair))
 
     async def send(
         self,
-        lifecycle: type[Lifecycle[C]],
+        lifecycle: type[Lifecycle[C]] | Chart[C],
         entity: str,
         event: EventMarker,
         *,
@@ -161,18 +177,20 @@ class AsyncSender:
         expected_revision: int | None = None,
         occurred_at: datetime | None = None,
         source: Source = "call",
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> Applied[C]:
         """As `Sender.send`."""
         return applied_of(
             await self.attempt(
                 lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
-                occurred_at=occurred_at, source=source,
+                occurred_at=occurred_at, source=source, traceparent=traceparent, tracestate=tracestate,
             )
         )  # fmt: skip
 
     async def attempt(
         self,
-        lifecycle: type[Lifecycle[C]],
+        lifecycle: type[Lifecycle[C]] | Chart[C],
         entity: str,
         event: EventMarker,
         *,
@@ -181,11 +199,13 @@ class AsyncSender:
         expected_revision: int | None = None,
         occurred_at: datetime | None = None,
         source: Source = "call",
+        traceparent: str | None = None,
+        tracestate: str | None = None,
     ) -> Applied[C] | Refusal:
         """As `Sender.attempt`."""
         pair = self._core.sending(
             lifecycle, entity, event, actor=actor, key=key, expected_revision=expected_revision,
-            occurred_at=occurred_at, source=source,
+            occurred_at=occurred_at, source=source, traceparent=traceparent, tracestate=tracestate,
         )  # fmt: skip
         await self._settle((pair,))
         return answer_of(pair)

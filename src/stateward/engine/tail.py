@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stateward.chart import Lifecycle
+from stateward.chart import Chart, Lifecycle
 from stateward.engine.core import PAGE_SIZE, EngineCore
 from stateward.ledger.contract import Trips
 from stateward.ledger.tailing import Followed, Following, Look, Pace
@@ -19,7 +19,7 @@ from stateward.ledger.tailing import Followed, Following, Look, Pace
 __all__ = ["AsyncTail", "AsyncTails", "Tail", "TailStatistics", "Tails"]
 
 T = TypeVar("T")
-Kind = type[Lifecycle[Any]] | str
+Kind = type[Lifecycle[Any]] | Chart[Any] | str
 
 
 class TailStatistics(msgspec.Struct, frozen=True, kw_only=True):

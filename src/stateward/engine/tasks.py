@@ -27,6 +27,7 @@ from stateward.engine.core import (
     outcome_of,
 )
 from stateward.engine.joined import AsyncJoinedEngine, joinable
+from stateward.engine.paging import AsyncPaging
 from stateward.engine.sender import AsyncSender
 from stateward.engine.tail import AsyncTails
 from stateward.engine.working_async import AsyncWorkingEngine
@@ -48,7 +49,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
+class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncTails, AsyncSender):
     """Lifecycles on a ledger, for tasks of one event loop; every method is that of `Engine`, awaited.
 
     A task that is cancelled while its event waits takes it back; an event that is being committed is committed.
@@ -117,7 +118,7 @@ class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
                     raise LedgerUnavailable(error.problem, is_outcome_unknown=is_lost) from error
                 await asyncio.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
-                self._tell_workers(pairs)
+                self._after_commit(pairs)
                 return
 
     async def _settle(self, pairs: Sequence[Pair]) -> None:
@@ -151,7 +152,7 @@ class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
         return [outcome_of(each) for each in accepted]
 
     async def repair(
-        self, lifecycle: type[Lifecycle[C]], entity: str, state: str, *, reason: str, actor: Actor | str
+        self, lifecycle: type[Lifecycle[C]] | Chart[C], entity: str, state: str, *, reason: str, actor: Actor | str
     ) -> Applied[C]:
         """As `Engine.repair`."""
         pair = self._core.repairing(lifecycle, entity, state, reason=reason, actor=actor)
@@ -173,19 +174,19 @@ class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
 
     # Reading.
 
-    async def get(self, lifecycle: type[Lifecycle[C]], entity: str) -> Entity[C]:
+    async def get(self, lifecycle: type[Lifecycle[C]] | Chart[C], entity: str) -> Entity[C]:
         """As `Engine.get`."""
         return await self._read(lambda: fetch_entity(self._core.kind(lifecycle), entity, self._core.charts))
 
-    async def get_many(self, lifecycle: type[Lifecycle[C]], entities: Sequence[str]) -> dict[str, Entity[C]]:
+    async def get_many(self, lifecycle: type[Lifecycle[C]] | Chart[C], entities: Sequence[str]) -> dict[str, Entity[C]]:
         """As `Engine.get_many`."""
         return await self._read(lambda: fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
 
-    async def why(self, lifecycle: type[Lifecycle[Any]], entity: str, event: EventMarker) -> Explanation:
+    async def why(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, event: EventMarker) -> Explanation:
         """As `Engine.why`."""
         return explain((await self.get(lifecycle, entity)).snapshot, event)
 
-    async def history(self, lifecycle: type[Lifecycle[Any]], entity: str) -> AsyncIterator[Record]:
+    async def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str) -> AsyncIterator[Record]:
         """As `Engine.history`."""
         following: FetchHistory | None = self._core.recording(lifecycle, entity)
         while following is not None:
@@ -195,7 +196,7 @@ class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
 
     async def list(
         self,
-        lifecycle: type[Lifecycle[C]],
+        lifecycle: type[Lifecycle[C]] | Chart[C],
         *,
         version: int | None = None,
         state: str | None = None,
@@ -211,7 +212,7 @@ class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
             for each in page:
                 yield each
 
-    async def stuck(self, lifecycle: type[Lifecycle[C]]) -> AsyncIterator[Entity[C]]:
+    async def stuck(self, lifecycle: type[Lifecycle[C]] | Chart[C]) -> AsyncIterator[Entity[C]]:
         """As `Engine.stuck`."""
         following: ListEntities | None = self._core.overdue(lifecycle)
         while following is not None:
@@ -219,6 +220,6 @@ class AsyncEngine(AsyncWorkingEngine, AsyncTails, AsyncSender):
             for each in page:
                 yield each
 
-    async def census(self, lifecycle: type[Lifecycle[Any]]) -> dict[str, int]:
+    async def census(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> dict[str, int]:
         """As `Engine.census`."""
         return by_state(await self._read(lambda: count_census(self._core.kind(lifecycle))))

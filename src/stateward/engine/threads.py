@@ -26,6 +26,7 @@ from stateward.engine.core import (
     outcome_of,
 )
 from stateward.engine.joined import JoinedEngine, joinable
+from stateward.engine.paging import Paging
 from stateward.engine.sender import Sender
 from stateward.engine.tail import Tails
 from stateward.engine.working import WorkingEngine
@@ -46,7 +47,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class Engine(WorkingEngine, Tails, Sender):
+class Engine(WorkingEngine, Paging, Tails, Sender):
     """Lifecycles on a ledger: entities are created, events sent to them, and nothing that happens is lost.
 
     It may be used by any number of threads: what they send while a commit is in flight is committed together next.
@@ -128,7 +129,7 @@ class Engine(WorkingEngine, Tails, Sender):
                     raise LedgerUnavailable(error.problem, is_outcome_unknown=is_lost) from error
                 time.sleep(delay_s)  # then whether it was committed is looked up, by the ids of its records
             else:
-                self._tell_workers(pairs)
+                self._after_commit(pairs)
                 return
 
     def _read(self, make: Callable[[], Trips[T]]) -> T:
@@ -166,7 +167,7 @@ class Engine(WorkingEngine, Tails, Sender):
         return [outcome_of(each) for each in accepted]
 
     def repair(
-        self, lifecycle: type[Lifecycle[C]], entity: str, state: str, *, reason: str, actor: Actor | str
+        self, lifecycle: type[Lifecycle[C]] | Chart[C], entity: str, state: str, *, reason: str, actor: Actor | str
     ) -> Applied[C]:
         """Force an entity into a configuration, with a reason, as a record of source `repair`. No handler runs.
 
@@ -194,7 +195,7 @@ class Engine(WorkingEngine, Tails, Sender):
 
     # Reading.
 
-    def get(self, lifecycle: type[Lifecycle[C]], entity: str) -> Entity[C]:
+    def get(self, lifecycle: type[Lifecycle[C]] | Chart[C], entity: str) -> Entity[C]:
         """The entity as it stands.
 
         Raises:
@@ -202,11 +203,11 @@ class Engine(WorkingEngine, Tails, Sender):
         """
         return self._read(lambda: fetch_entity(self._core.kind(lifecycle), entity, self._core.charts))
 
-    def get_many(self, lifecycle: type[Lifecycle[C]], entities: Sequence[str]) -> dict[str, Entity[C]]:
+    def get_many(self, lifecycle: type[Lifecycle[C]] | Chart[C], entities: Sequence[str]) -> dict[str, Entity[C]]:
         """Several entities by id; those that do not exist are left out."""
         return self._read(lambda: fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
 
-    def why(self, lifecycle: type[Lifecycle[Any]], entity: str, event: EventMarker) -> Explanation:
+    def why(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, event: EventMarker) -> Explanation:
         """What an event would do to an entity now, and why.
 
         Raises:
@@ -214,7 +215,7 @@ class Engine(WorkingEngine, Tails, Sender):
         """
         return explain(self.get(lifecycle, entity).snapshot, event)
 
-    def history(self, lifecycle: type[Lifecycle[Any]], entity: str) -> Iterator[Record]:
+    def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str) -> Iterator[Record]:
         """Everything that happened to an entity, refused attempts included, in order; read in pages."""
         following: FetchHistory | None = self._core.recording(lifecycle, entity)
         while following is not None:
@@ -223,7 +224,7 @@ class Engine(WorkingEngine, Tails, Sender):
 
     def list(
         self,
-        lifecycle: type[Lifecycle[C]],
+        lifecycle: type[Lifecycle[C]] | Chart[C],
         *,
         version: int | None = None,
         state: str | None = None,
@@ -248,13 +249,13 @@ class Engine(WorkingEngine, Tails, Sender):
             page, following = self._read(partial(self._core.list_page, following))
             yield from page
 
-    def stuck(self, lifecycle: type[Lifecycle[C]]) -> Iterator[Entity[C]]:
+    def stuck(self, lifecycle: type[Lifecycle[C]] | Chart[C]) -> Iterator[Entity[C]]:
         """Entities past an active state's SLA, the longest overdue first; read in pages."""
         following: ListEntities | None = self._core.overdue(lifecycle)
         while following is not None:
             page, following = self._read(partial(self._core.list_page, following))
             yield from page
 
-    def census(self, lifecycle: type[Lifecycle[Any]]) -> dict[str, int]:
+    def census(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> dict[str, int]:
         """How many entities are in each configuration now, in all versions together."""
         return by_state(self._read(lambda: count_census(self._core.kind(lifecycle))))

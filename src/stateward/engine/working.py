@@ -16,7 +16,7 @@ from threading import Event, Lock, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Any, TypeVar
 
-from stateward.chart import Lifecycle
+from stateward.chart import Chart, Lifecycle
 from stateward.engine.core import PAGE_SIZE
 from stateward.engine.registering import Registering
 from stateward.errors import CallerError
@@ -211,12 +211,16 @@ class WorkingEngine(Registering):
 
     # What operators see and do.
 
-    def pending(self, lifecycle: type[Lifecycle[Any]] | str, entity: str) -> list[PendingEffect]:
+    def pending(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str, entity: str) -> list[PendingEffect]:
         """The effects of an entity, of a lifecycle or a kind, that are not done, in the order in which they will be."""
         return self._read(lambda: list_pending(self._core.kind_of(lifecycle), entity))
 
     def timers(
-        self, lifecycle: type[Lifecycle[Any]] | str, entity: str | None = None, *, due_before: datetime | None = None
+        self,
+        lifecycle: type[Lifecycle[Any]] | Chart[Any] | str,
+        entity: str | None = None,
+        *,
+        due_before: datetime | None = None,
     ) -> Iterator[RunningTimer]:
         """The timers that run, of an entity or of all of a lifecycle or a kind; the first due first; read in pages."""
         following: ListTimers | None = ListTimers(

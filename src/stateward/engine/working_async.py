@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-from stateward.chart import Lifecycle
+from stateward.chart import Chart, Lifecycle
 from stateward.engine.core import PAGE_SIZE
 from stateward.engine.registering import Registering
 from stateward.engine.working import GRACE, due_times
@@ -113,12 +113,16 @@ class AsyncWorkingEngine(Registering):
 
     # What operators see and do.
 
-    async def pending(self, lifecycle: type[Lifecycle[Any]] | str, entity: str) -> list[PendingEffect]:
+    async def pending(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str, entity: str) -> list[PendingEffect]:
         """As `Engine.pending`."""
         return await self._read(lambda: list_pending(self._core.kind_of(lifecycle), entity))
 
     async def timers(
-        self, lifecycle: type[Lifecycle[Any]] | str, entity: str | None = None, *, due_before: datetime | None = None
+        self,
+        lifecycle: type[Lifecycle[Any]] | Chart[Any] | str,
+        entity: str | None = None,
+        *,
+        due_before: datetime | None = None,
     ) -> AsyncIterator[RunningTimer]:
         """As `Engine.timers`."""
         following: ListTimers | None = ListTimers(

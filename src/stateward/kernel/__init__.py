@@ -4,7 +4,7 @@ Read `step.py` for run to completion, `pieces.py` for what a microstep exits and
 is remembered so that it is worked out once, `structure.py` for the tree, `explain.py` for refusals.
 """
 
-from stateward.kernel.explain import Candidate, Explanation, Read, explain
+from stateward.kernel.explain import Candidate, Explanation, LegalEvent, Read, explain, legal_events
 from stateward.kernel.step import accepts, advance, start, step
 from stateward.kernel.tables import position_of, tables_of
 from stateward.kernel.values import Microstep, Outcome, Position, Snapshot, Step, TimerSet
@@ -12,6 +12,7 @@ from stateward.kernel.values import Microstep, Outcome, Position, Snapshot, Step
 __all__ = [
     "Candidate",
     "Explanation",
+    "LegalEvent",
     "Microstep",
     "Outcome",
     "Position",
@@ -22,6 +23,7 @@ __all__ = [
     "accepts",
     "advance",
     "explain",
+    "legal_events",
     "position_of",
     "start",
     "step",

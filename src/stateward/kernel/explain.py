@@ -16,12 +16,12 @@ import msgspec
 
 from stateward.chart.handlers import Handler
 from stateward.chart.nodes import TransitionNode
-from stateward.chart.values import ContextMarker, EventMarker, Meta, SeededRandom
+from stateward.chart.values import ContextMarker, Done, Elapsed, EventMarker, Meta, SeededRandom, Started
 from stateward.errors import Refusal
 from stateward.kernel.step import NO_META, advance
 from stateward.kernel.values import Snapshot, Step
 
-__all__ = ["Candidate", "Explanation", "Read", "explain"]
+__all__ = ["Candidate", "Explanation", "LegalEvent", "Read", "explain", "legal_events"]
 
 C = TypeVar("C", bound=ContextMarker)
 
@@ -120,6 +120,34 @@ def explain(snapshot: Snapshot[C], event: EventMarker, meta: Meta = NO_META) -> 
         candidates=tuple(candidates.values()),
         elsewhere=tuple(elsewhere),
     )
+
+
+class LegalEvent(msgspec.Struct, frozen=True):
+    """An event that a state could take, before it is known what the event says."""
+
+    name: str
+    """Its wire name."""
+    event: type[EventMarker]
+    is_guarded: bool
+    """Whether a guard has to agree: no transition would take it without."""
+    is_already: bool
+    """Whether it has nothing left to do where no transition takes it."""
+
+
+def legal_events(snapshot: Snapshot[Any]) -> tuple[LegalEvent, ...]:
+    """The events that a snapshot could take, in the order in which its chart names them; no guard is asked."""
+    position = snapshot.position
+    tables = position.tables
+    found: list[LegalEvent] = []
+    for name, event in position.chart.events.items():
+        if issubclass(event, (Started, Elapsed, Done)):  # nobody sends these
+            continue
+        candidates = list(_unique(tables.candidates(position, event)))
+        is_already = tables.is_already(position, event)
+        if candidates or is_already:
+            is_guarded = bool(candidates) and all(each.guard is not None for each in candidates)
+            found.append(LegalEvent(name, event, is_guarded, is_already))
+    return tuple(found)
 
 
 def _outcome(snapshot: Snapshot[Any], event: EventMarker, meta: Meta) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from stateward.ledger.codec import check_text, digest_of_event, encode, encode_c
 from stateward.ledger.pairs import Pair
 from stateward.ledger.repairing import REPAIRED
 from stateward.ledger.results import Actor, Source
+from stateward.ledger.tracing import check_traceparent
 
 __all__ = ["accept_creation", "accept_event", "accept_repair"]
 
@@ -30,6 +31,8 @@ def accept_creation(
     occurred_at: datetime | None,
     now: int,
     source: Source = "call",
+    traceparent: str | None = None,
+    tracestate: str | None = None,
 ) -> Pair:
     """A pair that starts an entity.
 
@@ -50,6 +53,8 @@ def accept_creation(
         key=_key(key, source),
         digest=digest_of_event("Started", payload) if key is not None else b"",
         source=source,
+        traceparent=check_traceparent(traceparent),
+        tracestate=None if tracestate is None else check_text("the tracestate", tracestate),
     )
 
 
@@ -66,6 +71,8 @@ def accept_event(
     now: int,
     source: Source = "call",
     cause: str | None = None,
+    traceparent: str | None = None,
+    tracestate: str | None = None,
 ) -> Pair:
     """A pair that sends an event.
 
@@ -92,6 +99,8 @@ def accept_event(
         expected_revision=expected_revision,
         source=source,
         cause=cause,
+        traceparent=check_traceparent(traceparent),
+        tracestate=None if tracestate is None else check_text("the tracestate", tracestate),
     )
 
 

@@ -216,8 +216,7 @@ class Fold:
         """Force a configuration: what is entered by it counts from now on, timers included, and no handler runs."""
         assert pair.state is not None
         forced = force(self._known_chart(pair), snapshot, pair.state)
-        for path in forced.left:
-            self._entered.pop(path, None)
+        pair.stays = tuple([(path, self._leave(path)) for path in forced.left])
         self._entered.update(dict.fromkeys(forced.entered, self._now))
         for name in forced.timers_cancelled:
             self.timers.pop(name, None)
@@ -245,13 +244,18 @@ class Fold:
             self.cancelled[name] = None
         for timer in step.timers_set:
             self._set_timer(pair, timer.name, timer.delay)
+        stays: list[tuple[str, int]] = []
         for microstep in step.microsteps:
-            for path in microstep.exited:
-                self._entered.pop(path, None)
+            stays += [(path, self._leave(path)) for path in microstep.exited]
             for path in microstep.entered:
                 self._entered[path] = self._now
+        pair.stays = tuple(stays)
         self._move(pair, step.snapshot, state_from=state_from, context=context)
         return self._applied(pair, step)
+
+    def _leave(self, path: str) -> int:
+        """For how many microseconds a state was active that is left now."""
+        return max(0, self._now - self._entered.pop(path, self._now))
 
     def _set_timer(self, pair: Pair, name: str, delay: timedelta) -> None:
         due_at = min(self._now + delay // timedelta(microseconds=1), LAST_TIME)
@@ -261,6 +265,7 @@ class Fold:
 
     def _move(self, pair: Pair, snapshot: Snapshot[Any], *, state_from: str | None, context: str | None = None) -> None:
         self._revision += 1
+        pair.state_from = state_from
         self._snapshot = snapshot
         self._context_text = context if context is not None else self._context_text
         self.has_moved = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -59,8 +60,16 @@ class Pair(msgspec.Struct, kw_only=True, eq=False):
     """The timer that fires by it, and is spent together with it."""
     traceparent: str | None = None
     tracestate: str | None = None
+    accepted_at: float = msgspec.field(default_factory=time.monotonic)
+    """When it was accepted, in seconds of the process's own."""
+    state_from: str | None = None
+    """Of one that was applied, the configuration before it."""
+    stays: tuple[tuple[str, int], ...] = ()
+    """Of one that was applied, the states that were left, and for how many microseconds each was active."""
     is_lost: bool = False
     """Whether a reply to a commit of it was lost, so that it may be committed already, or may be yet."""
+    is_told: bool = False
+    """Whether listeners were told what became of it."""
     answer: Answer | None = None
     error: StatewardError | None = None
 

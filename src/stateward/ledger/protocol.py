@@ -127,6 +127,7 @@ def _load(
     for pair in waiting:
         if pair.record in found:
             pair.answer = _answer_from(found[pair.record])
+            pair.state_from, pair.stays = found[pair.record].state_from, ()
     return list(zip(waiting, page, strict=True)), frozenset(running)
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from stateward.chart import EffectMarker
 from stateward.ledger.codec import encode
+from stateward.ledger.tracing import is_traceparent
 from stateward.work.handling import Call
 
 __all__ = ["CONTENT_TYPE", "check_source", "default_type", "encode_event", "traceparent_of"]
@@ -24,7 +25,6 @@ CONTENT_TYPE = "application/cloudevents+json"
 # RFC 3986, by its characters: what a URI-reference may be made of.
 _URI_REFERENCE = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")
 _HOST_NAME = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z][a-z0-9-]*")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[\x21-\x7e]{1,200})?")
 # What an attribute must not hold: control characters and noncharacters; halves of characters are kept by no ledger.
 _NONCHARACTERS = "".join(f"{chr(plane | 0xFFFE)}{chr(plane | 0xFFFF)}" for plane in range(0, 0x110000, 0x10000))
 _UNFIT = re.compile(f"[%\x00-\x1f\x7f-\x9f\ufdd0-\ufdef{_NONCHARACTERS}]")
@@ -87,7 +87,7 @@ def default_type(source: str, call: Call) -> str:
 def traceparent_of(call: Call) -> str | None:
     """The call's place in a trace, if it is one by W3C Trace Context: what is not would break the header."""
     given = call.traceparent
-    return given if given is not None and _TRACEPARENT.fullmatch(given) else None
+    return given if given is not None and is_traceparent(given) else None
 
 
 def _fit(text: str) -> str:

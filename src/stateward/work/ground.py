@@ -42,6 +42,7 @@ class Ground:
         *,
         now: Callable[[], int],
         mint: Callable[[], str],
+        tell: Callable[[Sequence[Pair]], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take them from an engine.
@@ -52,6 +53,7 @@ class Ground:
             charts: those that the engine serves.
             now: microseconds since 1970, by which effects and timers are due.
             mint: makes record ids.
+            tell: is called with pairs that were committed.
             monotonic: seconds, by which leases run out; no setting of the clock moves it.
         """
         self.run = run
@@ -59,6 +61,7 @@ class Ground:
         self.charts = charts
         self.now = now
         self.mint = mint
+        self._tell = tell
         self.monotonic = monotonic
         self.kinds = tuple(sorted({kind for kind, _ in charts}))
 
@@ -125,6 +128,7 @@ class Ground:
                     raise
                 await asyncio.sleep(delay_s)
             else:
+                self._tell(pairs)
                 return
 
     def _committing(self, pairs: Sequence[Pair], lease: str, *, waits: bool) -> Trips[Any]:

@@ -1,0 +1,1 @@
+"""The HTTP face: an ASGI application over an engine, and what serves it."""
