@@ -76,6 +76,7 @@ def _state_node(state: StateDraft, indices: dict[str, int]) -> StateNode:
         initial_actions=state.initial_actions,
         entry=state.entry,
         exit=state.exit,
+        invokes=state.invokes,
         data=state.data,
         default=tuple(indices[path] for path in state.default),
         default_actions=state.default_actions,

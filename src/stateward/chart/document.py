@@ -24,6 +24,7 @@ from stateward.chart.nodes import (
     Chart,
     DoneTrigger,
     EventTrigger,
+    InvokeNode,
     StateKind,
     StateNode,
     TimerTrigger,
@@ -78,6 +79,8 @@ def _handlers(chart: Chart[Any]) -> Iterator[Handler]:
         yield chart.before
     for state in chart.states:
         yield from (*state.entry, *state.exit, *state.initial_actions, *state.default_actions)
+        for each in state.invokes:
+            yield from (each.start, each.stop)
         if state.data is not None:
             yield state.data
     for transition in chart.transitions:
@@ -136,6 +139,7 @@ def _state_document(chart: Chart[Any], state: StateNode, names: Mapping[Handler,
             "initial_actions": named(state.initial_actions),
             "entry": named(state.entry),
             "exit": named(state.exit),
+            "invokes": [{"start": names[each.start], "stop": names[each.stop]} for each in state.invokes],
             "data": None if state.data is None else names[state.data],
             "default": paths(state.default),
             "default_actions": named(state.default_actions),
@@ -182,6 +186,11 @@ def _compact(document: dict[str, Any]) -> dict[str, Any]:
 # Reading.
 
 
+class _InvokeForm(msgspec.Struct, forbid_unknown_fields=True):
+    start: str
+    stop: str
+
+
 class _StateForm(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     kind: StateKind = StateKind.ATOMIC
@@ -190,6 +199,7 @@ class _StateForm(msgspec.Struct, forbid_unknown_fields=True):
     initial_actions: tuple[str, ...] = ()
     entry: tuple[str, ...] = ()
     exit: tuple[str, ...] = ()
+    invokes: tuple[_InvokeForm, ...] = ()
     data: str | None = None
     default: tuple[str, ...] = ()
     default_actions: tuple[str, ...] = ()
@@ -314,6 +324,7 @@ class _Reader:
             initial_actions=self._many(form.initial_actions, path),
             entry=self._many(form.entry, path),
             exit=self._many(form.exit, path),
+            invokes=tuple(InvokeNode(*self._many((each.start, each.stop), path)) for each in form.invokes),
             data=self._one(form.data, "data", path),
             default=form.default,
             default_actions=self._many(form.default_actions, path),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from stateward.chart.handlers import Handler
-from stateward.chart.nodes import GuardErrorPolicy, StateKind, Trigger
+from stateward.chart.nodes import GuardErrorPolicy, InvokeNode, StateKind, Trigger
 from stateward.chart.scope import NOWHERE, Scope
 from stateward.chart.values import ContextMarker
 
@@ -30,6 +30,7 @@ class StateDraft:
     initial_actions: tuple[Handler, ...] = ()
     entry: tuple[Handler, ...] = ()
     exit: tuple[Handler, ...] = ()
+    invokes: tuple[InvokeNode, ...] = ()
     data: Handler | None = None
     default: tuple[str, ...] = ()
     default_actions: tuple[Handler, ...] = ()

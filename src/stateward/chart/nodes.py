@@ -26,6 +26,7 @@ __all__ = [
     "DoneTrigger",
     "EventTrigger",
     "GuardErrorPolicy",
+    "InvokeNode",
     "StateKind",
     "StateNode",
     "TimerTrigger",
@@ -136,6 +137,15 @@ class TimerTrigger(Trigger, msgspec.Struct, frozen=True):
         return Elapsed
 
 
+class InvokeNode(msgspec.Struct, frozen=True, eq=False):
+    """What runs beside a state for as long as it is active, as two actions that ask for it and for its end."""
+
+    start: Handler
+    """Runs where the macrostep that entered the state comes to rest, if it is still active by then."""
+    stop: Handler
+    """Runs after the state's exit actions, if `start` has run since it was entered."""
+
+
 class StateNode(msgspec.Struct, frozen=True, eq=False):
     """A state in its place; every reference to another state is an index."""
 
@@ -150,6 +160,7 @@ class StateNode(msgspec.Struct, frozen=True, eq=False):
     initial_actions: tuple[Handler, ...] = ()
     entry: tuple[Handler, ...] = ()
     exit: tuple[Handler, ...] = ()
+    invokes: tuple[InvokeNode, ...] = ()
     data: Handler | None = None
     default: tuple[int, ...] = ()
     """Where a history leads that remembers nothing yet."""

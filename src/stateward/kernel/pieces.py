@@ -33,6 +33,7 @@ __all__ = [
     "Plan",
     "Program",
     "SetTimer",
+    "Stop",
     "compute_entry",
     "make_farewell",
     "make_piece",
@@ -170,6 +171,16 @@ class Call:
         self.active = active
 
 
+class Stop:
+    """Stop what runs beside a state that is left, unless it has not begun."""
+
+    __slots__ = ("call", "state")
+
+    def __init__(self, state: int, call: Call) -> None:
+        self.state = state
+        self.call = call
+
+
 class SetTimer:
     """Set a timer whose delay the context decides."""
 
@@ -191,22 +202,30 @@ class Complete:
         self.active = active
 
 
-Op = Call | SetTimer | Complete | TimerSet
+Op = Call | SetTimer | Stop | Complete | TimerSet
 
 
 class Program:
     """What a microstep does, in order, and the record of it."""
 
-    __slots__ = ("looks_around", "microsteps", "ops", "timers_cancelled", "timers_set")
+    __slots__ = ("begins", "looks_around", "microsteps", "ops", "timers_cancelled", "timers_set")
 
     def __init__(
-        self, microstep: Microstep, ops: tuple[Op, ...], timers_cancelled: tuple[str, ...], *, looks_around: bool
+        self,
+        microstep: Microstep,
+        ops: tuple[Op, ...],
+        timers_cancelled: tuple[str, ...],
+        *,
+        begins: int = 0,
+        looks_around: bool,
     ) -> None:
         self.microsteps = (microstep,)
         self.ops = ops
         self.timers_cancelled = timers_cancelled
         self.timers_set = tuple(op for op in ops if isinstance(op, TimerSet))
         """The timers whose delay is fixed; they stand among `ops` too, at their place."""
+        self.begins = begins
+        """The states entered beside which something is to run, once the macrostep has come to rest."""
         self.looks_around = looks_around
         """Whether it depends on states that stand still: a handler asks for them, or a parallel may be done."""
 
@@ -214,16 +233,17 @@ class Program:
 class Plan:
     """A microstep worked out for a position: its program, and where it leads."""
 
-    __slots__ = ("is_quiet", "microsteps", "only", "ops", "target", "timers_cancelled", "timers_set")
+    __slots__ = ("begins", "is_quiet", "microsteps", "only", "ops", "target", "timers_cancelled", "timers_set")
 
     def __init__(self, program: Program, target: Position) -> None:
         self.microsteps = program.microsteps
         self.ops = program.ops
         self.timers_cancelled = program.timers_cancelled
         self.timers_set = program.timers_set
+        self.begins = program.begins
         self.target = target
         calls = [op for op in program.ops if isinstance(op, Call)]
-        settled = not target.restless and len(calls) + len(program.timers_set) == len(program.ops)
+        settled = len(calls) + len(program.timers_set) == len(program.ops) and not (target.restless or program.begins)
         self.is_quiet = settled and not calls
         """Nothing runs and nothing can follow: the step is known but for its context."""
         self.only = calls[0] if settled and len(calls) == 1 and not calls[0].wants_meta else None
@@ -268,8 +288,10 @@ def _make_program(tables: Tables, configuration: int, pieces: Sequence[Piece], e
     # Through a history Appendix D enters states that were not left; their timers start anew all the same.
     stopped = (*bits_reversed(exited), *bits(entered & staying))
     cancelled = tuple(name for index in stopped for name, _ in tables.timers[index])
-    looks_around = bool(entered & structure.final) or any(isinstance(op, Call) and op.wants_meta for op in ops)
-    return Program(microstep, tuple(ops), cancelled, looks_around=looks_around)
+    calls = [op.call if isinstance(op, Stop) else op for op in ops]
+    looks_around = bool(entered & structure.final) or any(isinstance(op, Call) and op.wants_meta for op in calls)
+    begins = entered & ~staying & structure.invoking
+    return Program(microstep, tuple(ops), cancelled, begins=begins, looks_around=looks_around)
 
 
 def make_farewell(tables: Tables, configuration: int) -> Program:
@@ -282,10 +304,12 @@ def make_farewell(tables: Tables, configuration: int) -> Program:
 
 
 def _exit_ops(structure: Structure, exited: int, active: int) -> Iterator[Op]:
-    """Exit handlers, children before parents; a state is active until its own have run (`exitStates`)."""
+    """Exit handlers and what ends with a state, children before parents; it is active until then (`exitStates`)."""
     for index in bits_reversed(exited):
         for each in structure.states[index].exit:
             yield Call(each, active)
+        for invoke in structure.states[index].invokes:
+            yield Stop(index, Call(invoke.stop, active))
         active &= ~(1 << index)
 
 

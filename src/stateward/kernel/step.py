@@ -36,7 +36,8 @@ from stateward.chart.values import (
     Started,
 )
 from stateward.errors import ActionFailed, EndlessLoop, Refusal, RefusalKind, SnapshotInvalid
-from stateward.kernel.pieces import Call, Complete, Plan, SetTimer
+from stateward.kernel.pieces import Call, Complete, Plan, SetTimer, Stop
+from stateward.kernel.structure import bits
 from stateward.kernel.tables import EVENTLESS, Fork, Node, Nothing, tables_of
 from stateward.kernel.values import Microstep, Position, Snapshot, Step, TimerSet
 
@@ -285,6 +286,7 @@ class Macrostep:
         "_microsteps",
         "_nothing",
         "_outer",
+        "_pending",
         "_position",
         "_queue",
         "_set",
@@ -312,6 +314,8 @@ class Macrostep:
         self._unhandled: list[EventMarker] = []
         self._data: Any = None
         self._handled = 0
+        self._pending = 0
+        """The states entered by now beside which something is to run, and does not run yet."""
         self._nothing: Nothing | None = None
 
     # The macrostep.
@@ -363,7 +367,11 @@ class Macrostep:
                     self.execute(plan)
                     continue
             if not self._queue:
-                return
+                if self._pending:
+                    self._begin()
+                if not self._queue:
+                    return
+                continue
             self._event = self._queue.popleft()
             self._handled += 1
             if self._handled > INTERNAL_EVENT_LIMIT:
@@ -375,6 +383,13 @@ class Macrostep:
                 self._unhandled.append(self._event)
         # Finished: what is still queued reaches nobody.
         self._unhandled += (event for event in self._queue if not isinstance(event, Done))
+
+    def _begin(self) -> None:
+        """Start what runs beside the states that were entered and not left; what it raises is handled before the end."""
+        pending, self._pending = self._pending, 0
+        for index in bits(pending):
+            for each in self._chart.states[index].invokes:
+                self._run(Call(each.start, self._position.configuration))
 
     def _look(self, event: EventMarker) -> Node:
         """Where the selection for an event starts, after the chart's own action before it."""
@@ -434,9 +449,13 @@ class Macrostep:
                 self._set[op.name] = op
             elif type(op) is SetTimer:
                 self._set_timer(op)
+            elif type(op) is Stop:
+                if not self._pending >> op.state & 1:
+                    self._run(op.call)
             elif type(op) is Complete:
                 self._complete(op)
         self._position = plan.target
+        self._pending = self._pending & plan.target.configuration | plan.begins
 
     def _run(self, op: Call) -> None:
         try:

@@ -70,6 +70,8 @@ class Structure:
             parent: tuple(index for index in self.history if self.parent[index] == parent)
             for parent in {self.parent[index] for index in self.history}
         }
+        self.invoking = mask_of(state.index for state in states if state.invokes)
+        """The states beside which something runs while they are active."""
         self.top_finals = self.final & self.children[0]
 
     def is_descendant(self, index: int, ancestor: int) -> bool:
