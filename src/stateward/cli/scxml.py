@@ -98,7 +98,7 @@ def _apply(event: str, session: Session, clock: VirtualClock) -> None:
 
 def _duration(text: str) -> timedelta:
     from stateward.scxml import EvaluationError
-    from stateward.scxml.content import parse_delay
+    from stateward.scxml.attributes import parse_delay
 
     try:
         return parse_delay(text)

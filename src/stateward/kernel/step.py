@@ -385,7 +385,7 @@ class Macrostep:
         self._unhandled += (event for event in self._queue if not isinstance(event, Done))
 
     def _begin(self) -> None:
-        """Start what runs beside the states that were entered and not left; what it raises is handled before the end."""
+        """Start what runs beside the states that were entered and not left; what it raises is still handled."""
         pending, self._pending = self._pending, 0
         for index in bits(pending):
             for each in self._chart.states[index].invokes:

@@ -13,8 +13,10 @@ from pathlib import Path
 import msgspec
 
 from stateward.errors import DocumentInvalid, StatewardError
+from stateward.scxml.posting import HttpPort
+from stateward.scxml.processor import Processor, VirtualClock
 from stateward.scxml.reader import read_file
-from stateward.scxml.session import Session, VirtualClock
+from stateward.scxml.session import Session
 
 __all__ = ["Verdict", "find_cases", "run_case"]
 
@@ -77,8 +79,10 @@ def run_case(path: Path) -> Verdict:
     """Run a case to its end, in virtual time."""
     expectation = path.with_suffix(".json")
     try:
-        session = Session(read_file(path), clock=VirtualClock())
-        reason = _follow(session, expectation) if expectation.exists() else _run_to_end(session)
+        chart = read_file(path)
+        with Processor(VirtualClock(), http=HttpPort()) as processor:
+            session = Session(chart, processor=processor)
+            reason = _follow(session, expectation) if expectation.exists() else _run_to_end(session)
     except StatewardError as error:
         reason = str(error)
     except msgspec.DecodeError as error:

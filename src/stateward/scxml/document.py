@@ -1,4 +1,4 @@
-"""What a document has beside executable content, compiled to handlers: its data, its finals' data, its invocations.
+"""What a document has beside executable content, compiled to handlers: its data, and its finals' data.
 
 Data are bound by actions as well: those of the whole document by the first action of all, before the initial state
 is entered; with late binding, those within a state by the state's first entry action, once.
@@ -6,32 +6,23 @@ is entered; with late binding, those within a state by the state's first entry a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from stateward.chart import Actions, Chart, EffectMarker, Event, EventMarker, Meta, Raise
+from stateward.chart import Actions, Chart, Event, EventMarker, Meta, Raise
 from stateward.errors import EvaluationError
-from stateward.scxml.content import (
-    Failure,
-    Scope,
-    bounded,
-    compile_data,
-    compile_value,
-    failure_event,
-    inline_value,
-    param_value,
-)
+from stateward.scxml.attributes import compile_data, compile_value, inline_value, param_value
 from stateward.scxml.context import Data
 from stateward.scxml.datamodel import Datamodel
+from stateward.scxml.executing import Scope, Yielded, bounded, failure_event
+from stateward.scxml.invoking import Invocation, Receiving
 from stateward.scxml.run import Run
 from stateward.scxml.values import MapValue, Value
 from stateward.scxml.xml import Element, canonical, inner_text
 
-__all__ = ["DoneData", "Ending", "Invocation", "LateData", "Prologue", "data_elements", "prologue_of", "result_of"]
-
-Yielded = Iterator[EffectMarker | Raise]
+__all__ = ["DoneData", "Ending", "LateData", "Prologue", "data_elements", "prologue_of", "result_of"]
 
 
 class _Datum:
@@ -83,7 +74,12 @@ class Prologue:
     """The first action of a document: its data are declared and bound, then its script runs (5.3.3, 5.8)."""
 
     def __init__(
-        self, root: Element, names: Mapping[Element, str], datamodel: Datamodel, sources: Mapping[Element, str]
+        self,
+        root: Element,
+        names: Mapping[Element, str],
+        datamodel: Datamodel,
+        sources: Mapping[Element, str],
+        load: Callable[[str], str] | None = None,
     ) -> None:
         self.datamodel = datamodel
         self.is_late = root.get("binding") == "late"
@@ -101,6 +97,11 @@ class Prologue:
         self._ids = [each.attributes["id"] for each in every]
         self._own = {each.attributes["id"] for each in own}
         self._bound = [_Datum(each, datamodel, sources.get(each)) for each in (own if self.is_late else every)]
+        self.load = load
+        """What `src` of the document's `<invoke>` stand for, when they are run."""
+        self.invocations: dict[str, Invocation] = {}
+        """The document's `<invoke>`, by their places; in document order."""
+        self.receiving: Receiving | None = None
         self._run_script = None
         if self.script is not None:
             self._run_script = datamodel.script(sources.get(self.script, inner_text(self.script)))
@@ -238,23 +239,3 @@ def prologue_of(chart: Chart[Any]) -> Prologue | None:
 def result_of(data: Data, _: EventMarker) -> Value:
     """What a final state gives its completion: what its `<donedata>` came to."""
     return data.result
-
-
-class Invocation:
-    """An `<invoke>`: kept as it is written. Running it is not supported, which the document is told as an error."""
-
-    def __init__(self, element: Element) -> None:
-        self.element = element
-        self.text = canonical(element)
-
-    def __call__(self, data: Data, _: EventMarker) -> Actions[Data]:
-        """The action."""
-        failure = Failure(failure_event(self.element, "running <invoke> is not supported"))
-        yield Raise(failure.event)
-        return data
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Invocation) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)

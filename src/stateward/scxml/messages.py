@@ -13,12 +13,16 @@ from stateward.scxml.ids import id_of
 from stateward.scxml.values import MapValue, RecordValue, Value
 
 __all__ = [
+    "HTTP_TYPE",
     "ORIGIN_TYPE",
     "Cancel",
     "Descriptors",
+    "Forward",
+    "Invoke",
     "Log",
     "ScxmlEvent",
     "Send",
+    "Uninvoke",
     "error_event",
     "event_record",
     "name_of",
@@ -26,6 +30,9 @@ __all__ = [
 
 ORIGIN_TYPE = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
 """The type of the SCXML event processor (C.1)."""
+
+HTTP_TYPE = "http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor"
+"""The type of the Basic HTTP event processor (C.2)."""
 
 
 class ScxmlEvent(Event, frozen=True):
@@ -40,6 +47,9 @@ class ScxmlEvent(Event, frozen=True):
     """Where an answer would be sent to."""
     origintype: str | None = None
     invokeid: str | None = None
+    """Which invocation it comes from, if it comes from a child."""
+    raw: str | None = None
+    """The request that brought it, if it came over HTTP."""
 
     def trigger_key(self) -> Any:
         """Transitions wait for names."""
@@ -102,6 +112,8 @@ def event_record(event: EventMarker) -> Value:
             ("invokeid", event.invokeid),
             ("data", event.data),
         ]
+        if event.raw is not None:
+            fields.append(("raw", event.raw))
     elif isinstance(event, Done):
         blank: list[tuple[Value, Value]] = [(name, None) for name in ("sendid", "origin", "origintype", "invokeid")]
         fields = [("name", name_of(event)), ("type", "platform"), *blank, ("data", event.data)]
@@ -110,25 +122,68 @@ def event_record(event: EventMarker) -> Value:
     return RecordValue("Event", MapValue(fields))
 
 
-def error_event(name: str, reason: str, *, element: str = "", line: int = 0, sendid: str | None = None) -> ScxmlEvent:
+def error_event(
+    name: str,
+    reason: str,
+    *,
+    element: str = "",
+    line: int = 0,
+    sendid: str | None = None,
+    invokeid: str | None = None,
+) -> ScxmlEvent:
     """The event of an error; its data say which element failed, on which line, and why."""
     data = MapValue([("reason", reason), ("tagname", element), ("line", line)])
-    return ScxmlEvent(name, data, kind="platform", sendid=sendid)
+    return ScxmlEvent(name, data, kind="platform", sendid=sendid, invokeid=invokeid)
 
 
 class Send(Effect, frozen=True):
-    """An event to be put into the session's external queue, after a delay."""
+    """An event to be put into the external queue of a session, this one or another, after a delay."""
 
     event: ScxmlEvent
     sendid: str
     """What `<cancel>` knows it by, given by the document or made up for it."""
     delay: timedelta = timedelta(0)
+    target: str = ""
+    """Whom it is for: empty for the session itself, `#_parent`, `#_child` or `#_scxml_session`, or a URL."""
+    via: Literal["scxml", "basichttp"] = "scxml"
+    """The event processor that delivers it."""
+    is_content: bool = False
+    """Whether its data are a `<content>`, and no parameters by name."""
+    line: int = 0
+    """Where the document says so, for the error if nobody can be reached."""
 
 
 class Cancel(Effect, frozen=True):
     """Delayed events of this id are not to be delivered any more."""
 
     sendid: str
+
+
+class Invoke(Effect, frozen=True):
+    """A child session is to be started."""
+
+    place: str
+    """Which `<invoke>` asks for it: `path#n`, the n-th of the state of that path."""
+    invokeid: str
+    data: MapValue
+    """Values for the child's top-level data."""
+    text: str | None = None
+    """The child's document, if it was worked out; of one that stands in the document, and of a file, None."""
+    src: str | None = None
+    """The child's document as a file to be read."""
+
+
+class Uninvoke(Effect, frozen=True):
+    """The child that was started for the `<invoke>` at that place is to be cancelled, if it still runs."""
+
+    place: str
+
+
+class Forward(Effect, frozen=True):
+    """An event is to be given to a child as it is (`autoforward`)."""
+
+    place: str
+    event: ScxmlEvent
 
 
 class Log(Effect, frozen=True):

@@ -8,14 +8,16 @@ from pathlib import Path
 from stateward.chart import Chart, EventMarker, Handler
 from stateward.chart.build import build
 from stateward.chart.draft import ChartDraft, StateDraft, TransitionDraft
-from stateward.chart.nodes import StateKind
+from stateward.chart.nodes import InvokeNode, StateKind
 from stateward.chart.rules import is_within
 from stateward.errors import DefinitionError, DocumentInvalid
-from stateward.scxml.content import Block, Condition, Failure
+from stateward.scxml.content import Block, Condition
 from stateward.scxml.context import Data
 from stateward.scxml.datamodel import Datamodel
-from stateward.scxml.document import DoneData, Ending, Invocation, LateData, Prologue, data_elements, result_of
+from stateward.scxml.document import DoneData, Ending, LateData, Prologue, data_elements, result_of
+from stateward.scxml.executing import Failure
 from stateward.scxml.ids import name_for
+from stateward.scxml.invoking import Invocation, Receiving
 from stateward.scxml.messages import Descriptors, error_event
 from stateward.scxml.null import NullDatamodel
 from stateward.scxml.python import PythonDatamodel
@@ -39,7 +41,7 @@ def read(text: str | bytes, *, document: str = "", load: Load | None = None) -> 
     Args:
         text: the document.
         document: what errors call it.
-        load: gives the text of a `src` of `<data>` or `<script>`; without it, none can be read.
+        load: gives the text of a `src` of `<data>`, `<script>` or `<invoke>`; without it, none can be read.
 
     Raises:
         DocumentInvalid: it is no valid document, with the line and the element at fault.
@@ -93,25 +95,29 @@ class _Reader:
         """Their paths; what they stand for is known only when a transition is taken."""
         self._sources: dict[Element, str] = {}
         self._datamodel = self._datamodel_of(root)
+        self._invocations: list[Invocation] = []
 
     def read(self) -> Chart[Data]:
         root = self._root
         self._name_states()
         self._load_sources()
         self._check_data()
-        prologue = Prologue(root, self._names, self._datamodel, self._sources)
+        prologue = Prologue(root, self._names, self._datamodel, self._sources, self._load)
         top = StateDraft(path="", kind=StateKind.COMPOSITE, origin=self._origin(root))
         top.children = [self._state(each, "") for each in root.all(*_STATES)]
         if not top.children:
             raise self._error("holds no state", root)
         top.initial = self._references(root, "initial") or (top.children[0].path,)
         top.initial_actions = (Handler(prologue.text, prologue, wants_meta=True),)
+        prologue.invocations = {each.place: each for each in self._invocations}
+        receiving = prologue.receiving = Receiving(self._invocations)
         draft = ChartDraft(
             kind=root.get("name") or DEFAULT_NAME,
             version=1,
             context_type=Data,
             root=top,
             transitions=[self._transition(each, source) for each, source in self._transitions()],
+            before=Handler(receiving.text, receiving, wants_meta=True) if receiving else None,
             guard_error=_guard_error,
         )
         try:
@@ -154,6 +160,7 @@ class _Reader:
         path = self._paths[self._names[element]]
         children = element.all(*_STATES)
         state = StateDraft(path=path, kind=_kind_of(element), origin=self._origin(element))
+        state.invokes = self._invokes(element, path)
         state.children = [self._state(each, path) for each in children]
         state.entry = self._entry(element, path)
         state.exit = tuple(self._block(each) for each in element.all("onexit") if each.elements)
@@ -174,9 +181,22 @@ class _Reader:
             late = LateData(path, element, self._datamodel, self._sources)
             found.append(Handler(late.text, late, wants_meta=True))
         found += [self._block(each) for each in element.all("onentry") if each.elements]
-        for each in element.all("invoke"):
-            invocation = Invocation(each)
-            found.append(Handler(invocation.text, invocation))
+        return tuple(found)
+
+    def _invokes(self, element: Element, path: str) -> tuple[InvokeNode, ...]:
+        found: list[InvokeNode] = []
+        for number, each in enumerate(element.all("invoke")):
+            content = each.first("content")
+            documents = [] if content is None else content.all("scxml")
+            if len(documents) > 1:
+                raise self._error("is the second document of one <invoke>", documents[1])
+            inline = _Reader(documents[0], self._document, self._load).read() if documents else None
+            place = f"{path}#{number}"
+            invocation = Invocation(
+                each, self._datamodel, self._sources, state=self._names[element], place=place, inline=inline
+            )
+            self._invocations.append(invocation)
+            found.append(invocation.node)
         return tuple(found)
 
     def _set_ending(self, element: Element, state: StateDraft, *, is_top: bool) -> None:

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from stateward.errors import EvaluationError
 from stateward.scxml.values import SIZE_LIMIT, MapValue, Value
 
-__all__ = ["CALL_DEPTH_LIMIT", "STEP_LIMIT", "Run"]
+__all__ = ["CALL_DEPTH_LIMIT", "STEP_LIMIT", "Budget", "Run", "spending"]
 
 STEP_LIMIT = 1_000_000
 """Steps of one run: about one for each operator and each item that a loop or a built-in function goes through."""
 CALL_DEPTH_LIMIT = 400
 """Levels of nested expressions and statements, those of functions called within them included."""
+
+
+class Budget:
+    """How many steps all runs together may still take."""
+
+    __slots__ = ("left", "limit")
+
+    def __init__(self, limit: int = STEP_LIMIT) -> None:
+        self.limit = self.left = limit
+
+
+_BUDGET: ContextVar[Budget | None] = ContextVar("budget", default=None)
+
+
+@contextmanager
+def spending(budget: Budget) -> Generator[None, None, None]:
+    """Let every run that begins within take its steps out of one budget, beside its own bound."""
+    token = _BUDGET.set(budget)
+    try:
+        yield
+    finally:
+        _BUDGET.reset(token)
 
 
 class Run:
@@ -21,7 +45,7 @@ class Run:
     The data are a map that is replaced as a whole; whoever started the run takes the last one, or drops it.
     """
 
-    __slots__ = ("_depth", "_event", "_left", "_system", "data", "is_in", "may_declare")
+    __slots__ = ("_budget", "_depth", "_event", "_left", "_system", "data", "is_in", "may_declare")
 
     def __init__(
         self,
@@ -40,6 +64,7 @@ class Run:
         self.may_declare = False
         """Whether assigning to a name that is not declared declares it, as it does in a script."""
         self._left = STEP_LIMIT
+        self._budget = _BUDGET.get() or Budget()
         self._depth = 0
 
     @property
@@ -59,6 +84,10 @@ class Run:
         self._left -= steps
         if self._left < 0:
             message = f"it takes more than {STEP_LIMIT} steps"
+            raise EvaluationError(message)
+        self._budget.left -= steps
+        if self._budget.left < 0:
+            message = f"it and what went before take more than {self._budget.limit} steps"
             raise EvaluationError(message)
 
     def spend_making(self, characters: int) -> None:

@@ -1,75 +1,37 @@
-"""A document being run: its queues, its delayed events, and the clock that they wait for.
+"""A document being run: its snapshot, its children, and what its actions ask for being done.
 
-A session sends events to its chart, one at a time and each to its end, and keeps what the chart's actions asked
-for: events to itself go to the end of the external queue, at once or when their time has come. Where an event
-leads is the kernel's business alone.
-
-A session does nothing by itself, and no time passes in it but that of its clock: whoever runs it calls
-`run_due`, at `next_due` at the latest.
+A session gives events to its chart, one at a time and each to its end, and does what the chart's actions asked for:
+events go to whom they are for, at once or when their time has come, and children are started and cancelled. Where an
+event leads is the kernel's business alone; when it comes is its processor's.
 """
 
 from __future__ import annotations
 
-import heapq
-import time
-from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from itertools import count
-from typing import Protocol
 
-from stateward.chart import Chart, EffectMarker, Started
-from stateward.errors import EndlessLoop, Refusal
+from msgspec.structs import replace
+
+from stateward.chart import Chart, EffectMarker, Event, Meta, Started
+from stateward.errors import DocumentInvalid, EvaluationError, Refusal, StatewardError
 from stateward.kernel import Snapshot, Step, start, step
 from stateward.kernel.step import leave
-from stateward.scxml.context import Data, new_data
+from stateward.scxml.context import Data, location_of, new_data
 from stateward.scxml.document import prologue_of
 from stateward.scxml.ids import id_of
-from stateward.scxml.messages import Cancel, Log, ScxmlEvent, Send
-from stateward.scxml.values import MapValue, freeze, thaw
+from stateward.scxml.messages import Cancel, Forward, Invoke, Log, ScxmlEvent, Send, Uninvoke, error_event
+from stateward.scxml.processor import DEPTH_LIMIT, SESSION_LIMIT, Clock, MonotonicClock, Processor, VirtualClock
+from stateward.scxml.reader import read
+from stateward.scxml.sending import check_sendable
+from stateward.scxml.values import MapValue, Value, freeze, thaw
 
 __all__ = ["Clock", "MonotonicClock", "Session", "VirtualClock"]
 
-EVENT_LIMIT = 100_000
-"""External events that a session handles in one call, after which it counts as endless."""
-
-
-class Clock(Protocol):
-    """What a session reads the time from."""
-
-    def now(self) -> timedelta:
-        """The time since some fixed moment; it never goes back."""
-        ...
-
-
-class MonotonicClock:
-    """The time that passes outside."""
-
-    def now(self) -> timedelta:
-        """The time since this machine's clock began."""
-        return timedelta(seconds=time.monotonic())
-
-
-class VirtualClock:
-    """A time that passes when it is told to."""
-
-    def __init__(self) -> None:
-        self._now = timedelta(0)
-
-    def now(self) -> timedelta:
-        """The time that has passed."""
-        return self._now
-
-    def advance(self, by: timedelta) -> None:
-        """Let time pass.
-
-        Raises:
-            ValueError: it would go back.
-        """
-        if by < timedelta(0):
-            message = f"time does not go back by {-by}"
-            raise ValueError(message)
-        self._now += by
+COST_OF_STARTING = 1_000
+"""Steps that starting a child counts, beside those of its expressions."""
+COST_OF_POSTING = 10_000
+"""Steps that a message over HTTP counts."""
+OnLog = Callable[[str, object], None]
 
 
 class Session:
@@ -80,10 +42,13 @@ class Session:
         clock: the time that delayed events wait for.
         session: its id, `_sessionid`; it must be unlike that of any other session that it talks with.
         data: values for the document's top-level data, instead of those that it says.
-        on_log: called with label and value of each `<log>` once its step holds.
+        on_log: called with label and value of each `<log>` once its step holds; its children's too.
+        processor: what it shares a queue and a clock with; without one it has its own, for it and its children.
 
     Raises:
         EvaluationError: `data` holds what is no plain data.
+        EndlessLoop: its start did not come to rest.
+        ValueError: both a clock and a processor are given, or the processor has a session of that id.
     """
 
     def __init__(
@@ -93,28 +58,79 @@ class Session:
         clock: Clock | None = None,
         session: str = "session",
         data: dict[str, object] | None = None,
-        on_log: Callable[[str, object], None] | None = None,
+        on_log: OnLog | None = None,
+        processor: Processor | None = None,
+    ) -> None:
+        if processor is not None and clock is not None:
+            message = "a processor has a clock already: give one of the two"
+            raise ValueError(message)
+        given = MapValue([(name, freeze(value)) for name, value in (data or {}).items()])
+        self.processor = processor if processor is not None else Processor(clock)
+        self._start(chart, session, given, on_log)
+        self.processor.drain()
+
+    @classmethod
+    def _invoked(cls, parent: Session, chart: Chart[Data], asked: Invoke) -> Session:
+        """A child."""
+        child = cls.__new__(cls)
+        child.processor = parent.processor
+        name = parent.processor.new_session_id(parent.session)
+        child._start(chart, name, asked.data, parent._on_log, parent=parent, asked=asked)
+        return child
+
+    def _start(
+        self,
+        chart: Chart[Data],
+        session: str,
+        given: MapValue,
+        on_log: OnLog | None,
+        *,
+        parent: Session | None = None,
+        asked: Invoke | None = None,
     ) -> None:
         self.chart = chart
-        self.clock = clock if clock is not None else MonotonicClock()
         self.session = session
+        self.parent = parent
+        """The session that has invoked it; None if nobody has."""
+        self.invokeid = None if asked is None else asked.invokeid
+        """What its parent knows it by."""
         self.result: object = None
         """What the top-level final state's `<donedata>` came to, once it is finished."""
+        self._place = "" if asked is None else asked.place
+        self._depth: int = 0 if parent is None else parent._depth + 1
         self._on_log = on_log
-        self._queue: deque[ScxmlEvent] = deque()
-        self._delayed: list[tuple[timedelta, int, Send]] = []
-        self._order = count()
-        given = MapValue([(name, freeze(value)) for name, value in (data or {}).items()])
-        prologue = prologue_of(chart)
-        name = (prologue.name if prologue is not None else None) or ""
-        self._last: ScxmlEvent | None = None
-        self._finished = False
-        first = start(chart, new_data(session, name, given))
-        self._snapshot = first.snapshot
-        self._take(first)
-        self._drain()
+        self._children: dict[str, Session] = {}
+        """Those that run, by the place of their `<invoke>`."""
+        self._errors: list[ScxmlEvent] = []
+        """What went wrong with what the step that is being taken has asked for."""
+        self._last: Event = Started()
+        self._finished = self._is_cancelled = False
+        self._prologue = prologue_of(chart)
+        name = (self._prologue.name if self._prologue is not None else None) or ""
+        self.processor.add(self)
+        http = self.processor.http
+        location = None if http is None else http.location_of(session)
+        try:
+            with self.processor.at_work():
+                data = new_data(session, name, given, is_invoked=parent is not None, http=location)
+                first = start(chart, data.replace(reachable=self.processor.names))
+                self._snapshot = first.snapshot
+                self._take(first)
+        except BaseException:
+            self.processor.remove(self)
+            raise
 
     # What it is.
+
+    @property
+    def clock(self) -> Clock:
+        """The time that delayed events wait for."""
+        return self.processor.clock
+
+    @property
+    def children(self) -> tuple[Session, ...]:
+        """The sessions that it has invoked and that run, in the order of their start."""
+        return tuple(self._children.values())
 
     @property
     def snapshot(self) -> Snapshot[Data]:
@@ -128,7 +144,7 @@ class Session:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has reached a top-level final state; it takes no more events then."""
+        """Whether it has reached a top-level final state or was cancelled; it takes no more events then."""
         return self._finished
 
     @property
@@ -138,8 +154,8 @@ class Session:
 
     @property
     def next_due(self) -> timedelta | None:
-        """When the next delayed event is due, by the session's clock; None if there is none."""
-        return self._delayed[0][0] if self._delayed and not self._finished else None
+        """When the next delayed event is due, its own or that of a session beside it; None if there is none."""
+        return None if self._finished else self.processor.next_due
 
     # What happens to it.
 
@@ -155,11 +171,11 @@ class Session:
             EndlessLoop: handling it did not come to rest.
         """
         event = ScxmlEvent(name, freeze(data))
-        self.run_due()
+        self.processor.run_due()
         if self._finished:
             return
-        self._queue.append(event)
-        self._drain()
+        self.processor.post(self, event)
+        self.processor.drain()
 
     def run_due(self) -> None:
         """Handle what is in the queue, and the delayed events whose time has come.
@@ -167,58 +183,221 @@ class Session:
         Raises:
             EndlessLoop: handling it did not come to rest.
         """
-        self._drain()
-        now = self.clock.now()
-        while self._delayed and self._delayed[0][0] <= now and not self._finished:
-            *_, due = heapq.heappop(self._delayed)
-            self._queue.append(due.event)
-            self._drain()
+        self.processor.run_due()
 
-    def _drain(self) -> None:
-        for _ in range(EVENT_LIMIT):
-            if self._finished or not self._queue:
-                return
-            event = self._last = self._queue.popleft()
-            outcome = step(self.chart, self._snapshot, event)
-            if not isinstance(outcome, Refusal):
-                self._take(outcome)
-        assert self._last is not None
-        raise EndlessLoop(
-            lifecycle=self.chart.kind,
-            state=self._snapshot.state,
-            event=self._last.name,
-            cycle=tuple(dict.fromkeys(each.name for each in (self._last, *self._queue))),
-            limit=EVENT_LIMIT,
+    def handle(self, event: ScxmlEvent) -> None:
+        """Give an event to the chart, and do what comes of it; its processor calls this when it is its turn."""
+        if self._finished:
+            return
+        self._last = event
+        self._look_around()
+        outcome = step(self.chart, self._snapshot, event)
+        if not isinstance(outcome, Refusal):
+            self._take(outcome)
+        elif self.chart.before is not None:
+            self._receive(event)
+
+    def _look_around(self) -> None:
+        """Note who is there to be sent to: a step knows nothing but what it is given."""
+        snapshot, names = self._snapshot, self.processor.names
+        if snapshot.context.reachable is not names:
+            self._snapshot = Snapshot(snapshot.position, snapshot.context.replace(reachable=names))
+
+    def fail(self, error: StatewardError) -> None:
+        """End without more ado, since it did not come to rest, and tell the parent."""
+        parent = self.parent
+        assert parent is not None
+        self._end()
+        parent._children.pop(self._place, None)
+        self.processor.post(
+            parent, error_event("error.execution", str(error), element="invoke", invokeid=self.invokeid)
         )
+
+    def _receive(self, event: ScxmlEvent) -> None:
+        """What is done with an event before transitions are looked for, if none has taken it."""
+        receiving = self._prologue.receiving if self._prologue is not None else None
+        if receiving is None:
+            return
+        meta = Meta(active=self._snapshot.position.active)
+        data, asked = receiving.receive(self._snapshot.context, event, meta)
+        self._snapshot = Snapshot(self._snapshot.position, data)
+        self._do_all(tuple(asked))
 
     def _take(self, outcome: Step[Data]) -> None:
         """What a step says holds from now on; what it asks for is done in its order."""
         self._snapshot = outcome.snapshot
-        for effect in outcome.effects:
-            self._do(effect)
+        self._do_all(outcome.effects)
         if self._snapshot.position.finished and not self._finished:
             self._finish()
+
+    def _do_all(self, effects: tuple[EffectMarker, ...]) -> None:
+        for effect in effects:
+            self._do(effect)
+        if not self._finished:
+            self.processor.post_first(self, self._errors)
+        self._errors.clear()
 
     def _finish(self) -> None:
         """The end of a session (`exitInterpreter`): exit handlers run, and nothing that waits is delivered any more."""
         self._finished = True
         self._take(leave(self._snapshot, self._snapshot.context.last or Started()))
-        self.result = thaw(self._snapshot.context.result)
-        self._queue.clear()
-        self._delayed.clear()
+        result = self._snapshot.context.result
+        self.result = thaw(result)
+        self._end()
+        if self.parent is not None and not self._is_cancelled:
+            self.parent._children.pop(self._place, None)
+            done = ScxmlEvent(f"done.invoke.{self.invokeid}", self._plain(result), invokeid=self.invokeid)
+            self.processor.post(self.parent, done, self)
+
+    def _plain(self, result: Value) -> Value:
+        """A result as it can be sent: a function is told by its text."""
+        try:
+            check_sendable(result)
+        except EvaluationError:
+            return freeze(thaw(result))
+        return result
+
+    def _cancel(self) -> None:
+        """The end of a child whose invoking state was left: exit handlers run, and nothing reaches the parent."""
+        if self._finished:
+            return
+        self._finished = self._is_cancelled = True
+        try:
+            self._take(leave(self._snapshot, self._last))
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._finished = True
+        for child in self.children:  # of one that ended without running its exit handlers
+            child._cancel()
+        self._children.clear()
+        self.processor.remove(self)
+
+    # What its actions ask for.
 
     def _do(self, effect: EffectMarker) -> None:
         match effect:
             case Send() if effect.delay:
-                heapq.heappush(self._delayed, (self.clock.now() + effect.delay, next(self._order), effect))
+                if self._has_room(effect):
+                    self.processor.delay(self, effect)
             case Send():
-                self._queue.append(effect.event)
+                self.dispatch(effect)
             case Cancel():
-                self._delayed = [each for each in self._delayed if each[2].sendid != effect.sendid]
-                heapq.heapify(self._delayed)
+                self.processor.cancel(self, effect.sendid)
             case Log():
                 if self._on_log is not None:
                     self._on_log(effect.label, thaw(effect.value))
+            case Invoke():
+                self._invoke(effect)
+            case Uninvoke():
+                child = self._children.pop(effect.place, None)
+                if child is not None:
+                    child._cancel()
+                    self.processor.drop_between(child, self)
+            case Forward():
+                child = self._children.get(effect.place)
+                if child is not None:
+                    self.processor.post(child, effect.event, self)
             case _:
                 message = f"a session does not know what to do with {effect!r}"
                 raise TypeError(message)
+
+    def dispatch(self, message: Send) -> None:
+        """Deliver a message whose time has come; what is wrong with that is an event for this session."""
+        before = len(self._errors)
+        if message.via == "basichttp":
+            self._post(message)
+        elif self._has_room(message):
+            to = self._addressee(message.target)
+            if to is None:
+                self._complain(message, f"there is no session {message.target!r:.200}")
+            elif to is self.parent and self._is_cancelled:
+                pass  # it does not listen to what it has cancelled
+            else:
+                event = message.event
+                event = replace(event, invokeid=self.invokeid) if to is self.parent else event
+                self.processor.post(to, event, self)
+        if message.delay and len(self._errors) > before and not self._finished:
+            self.processor.post_first(self, self._errors)
+            self._errors.clear()
+
+    def _addressee(self, target: str) -> Session | None:
+        if not target:
+            return self
+        if target == "#_parent":
+            return self.parent
+        if target.startswith(location_of("")):
+            return self.processor.sessions.get(target.removeprefix(location_of("")))
+        invokeid = target.removeprefix("#_")
+        return next((each for each in self.children if each.invokeid == invokeid), None)
+
+    def _has_room(self, message: Send) -> bool:
+        if self.processor.has_room(message.event):
+            return True
+        self._complain(message, "too much waits to be delivered already")
+        return False
+
+    def _post(self, message: Send) -> None:
+        http = self.processor.http
+        assert http is not None, "a message is sent over HTTP only if there is HTTP"
+        self.processor.spend(COST_OF_POSTING)
+        try:
+            http.post(message.target, message.event, is_content=message.is_content)
+        except (OSError, ValueError) as error:
+            self._complain(message, str(error))
+        self.processor.take_in()
+
+    def _complain(self, message: Send, reason: str) -> None:
+        self._errors.append(
+            error_event("error.communication", reason, element="send", line=message.line, sendid=message.sendid)
+        )
+
+    def _invoke(self, asked: Invoke) -> None:
+        """Start a child, or tell why not: an error of communication if its file can't be read, else of execution."""
+        self.processor.spend(COST_OF_STARTING)
+        kind = "error.execution"
+        try:
+            if self._depth >= DEPTH_LIMIT:
+                reason = f"children of children go {DEPTH_LIMIT} deep at most"
+            elif len(self.processor.sessions) >= SESSION_LIMIT:
+                reason = f"there are {SESSION_LIMIT} sessions already"
+            elif any(each.invokeid == asked.invokeid for each in self.children):
+                reason = f"a child {asked.invokeid!r:.200} runs already"
+            else:
+                child = Session._invoked(self, self._document_of(asked), asked)
+                if not child.is_finished:
+                    self._children[asked.place] = child
+                return
+        except (LookupError, OSError, UnicodeError, ValueError) as error:
+            kind, reason = "error.communication", f"{asked.src!r:.200} can't be read: {error}"
+        except StatewardError as error:
+            reason = str(error)
+        self._errors.append(error_event(kind, reason, element="invoke", invokeid=asked.invokeid))
+
+    def _document_of(self, asked: Invoke) -> Chart[Data]:
+        """The chart of a child.
+
+        Raises:
+            DocumentInvalid: it is no valid document.
+            LookupError: its file is no part of what may be read.
+            OSError: its file can't be read.
+        """
+        assert self._prologue is not None, "only what was read from SCXML invokes"
+        inline = self._prologue.invocations[asked.place].inline
+        if asked.src is None and asked.text is None:
+            if inline is None:
+                problem = "is not there"
+                raise DocumentInvalid(problem)
+            return inline
+        load, src, text = self._prologue.load, asked.src, asked.text or ""
+
+        def read_it() -> Chart[Data]:
+            if src is None:
+                return read(text, document="invoked document", load=load)
+            if load is None:
+                message = "there is no folder to read from"
+                raise LookupError(message)
+            return read(load(src), document=src, load=load)
+
+        return self.processor.chart_of((load, src, text), read_it)

@@ -28,8 +28,9 @@ from stateward.chart.nodes import (
 )
 from stateward.chart.values import Event
 from stateward.scxml.content import Block, Condition
-from stateward.scxml.document import DoneData, Ending, Invocation, LateData, prologue_of
+from stateward.scxml.document import DoneData, Ending, LateData, prologue_of
 from stateward.scxml.ids import id_of
+from stateward.scxml.invoking import Start
 from stateward.scxml.xml import Element, serialise
 
 __all__ = ["ids_of", "write"]
@@ -126,6 +127,7 @@ class _Writer:
             element.attributes |= self._initial_attribute(state)
         element.children += self._entry(state)
         element.children += self._exit(state)
+        element.children += [call.invocation.element for call in self._starts(state)]
         element.children += [self._transition(each) for each in self._chart.transitions if each.source == state.index]
         element.children += [self._state(self._chart.states[index]) for index in state.children]
         return element
@@ -157,7 +159,7 @@ class _Writer:
     def _entry(self, state: StateNode) -> Iterator[Element]:
         for each in state.entry:
             call: object = each.call
-            if isinstance(call, (DoneData, Invocation)):
+            if isinstance(call, DoneData):
                 yield call.element
             elif not isinstance(call, (LateData, Ending)):  # late data are written as the state's <datamodel>
                 yield _holding("onentry", self._content(each))
@@ -173,6 +175,10 @@ class _Writer:
             yield call.element if isinstance(call, DoneData) else _holding("onexit", self._content(each))
         for timer, _ in self._timers(state):
             yield _holding("onexit", [Element("cancel", {"sendid": timer})])
+
+    def _starts(self, state: StateNode) -> Iterator[Start]:
+        calls: list[object] = [each.start.call for each in state.invokes]
+        return (call for call in calls if isinstance(call, Start))
 
     def _timers(self, state: StateNode) -> list[tuple[str, timedelta | Handler]]:
         found: dict[str, timedelta | Handler] = {}

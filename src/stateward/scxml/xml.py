@@ -171,12 +171,11 @@ def canonical(*elements: Element) -> str:
 
 
 def inner_text(element: Element) -> str:
-    """What stands within an element, as it would be written: its text, or its elements as text."""
+    """What stands within an element, as it would be written by itself: its text, or its elements as text."""
     if all(isinstance(each, str) for each in element.children):
         return "".join(str(each) for each in element.children)
     return "".join(
-        escape(each) if isinstance(each, str) else "".join(_written(each, "", NAMESPACE, ""))
-        for each in element.children
+        escape(each) if isinstance(each, str) else "".join(_written(each, "", "", "")) for each in element.children
     )
 
 
