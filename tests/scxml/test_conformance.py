@@ -52,7 +52,8 @@ def test_a_document_that_is_written_and_read_again_is_the_same_chart(case: Case)
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=case.id) for case in READABLE])
 def test_a_document_that_is_written_behaves_as_it_did(case: Case, tmp_path: Path) -> None:
-    for each in (case.path.with_suffix(".json"), *case.path.parent.glob("*.txt")):
+    beside = (*case.path.parent.glob("*.txt"), *case.path.parent.glob("*sub1.scxml"))
+    for each in (case.path.with_suffix(".json"), *beside):
         if each.exists():
             shutil.copy(each, tmp_path)
     (tmp_path / case.path.name).write_text(write(read_file(case.path)), encoding="utf-8")

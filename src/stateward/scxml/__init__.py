@@ -3,14 +3,16 @@
 A document becomes a chart like any other: what only SCXML has, its data, executable content and messages, is
 compiled to guards and actions here, and the kernel runs it as it runs a lifecycle.
 
-`read` and `read_file` give a chart, `write` gives a document, `Session` runs one.
+`read` and `read_file` give a chart, `write` gives a document, `Session` runs one, `Processor` several together;
+`stateward.scxml.posting.HttpPort` connects them over HTTP.
 """
 
 from stateward.errors import DocumentInvalid, EvaluationError
 from stateward.scxml.context import Data
 from stateward.scxml.messages import ScxmlEvent
+from stateward.scxml.processor import Clock, MonotonicClock, Processor, VirtualClock
 from stateward.scxml.reader import read, read_file
-from stateward.scxml.session import Clock, MonotonicClock, Session, VirtualClock
+from stateward.scxml.session import Session
 from stateward.scxml.writer import write
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "DocumentInvalid",
     "EvaluationError",
     "MonotonicClock",
+    "Processor",
     "ScxmlEvent",
     "Session",
     "VirtualClock",

@@ -20,12 +20,12 @@ from stateward.scxml.context import Data, location_of, new_data
 from stateward.scxml.document import prologue_of
 from stateward.scxml.ids import id_of
 from stateward.scxml.messages import Cancel, Forward, Invoke, Log, ScxmlEvent, Send, Uninvoke, error_event
-from stateward.scxml.processor import DEPTH_LIMIT, SESSION_LIMIT, Clock, MonotonicClock, Processor, VirtualClock
+from stateward.scxml.processor import DEPTH_LIMIT, SESSION_LIMIT, Clock, Processor
 from stateward.scxml.reader import read
 from stateward.scxml.sending import check_sendable
 from stateward.scxml.values import MapValue, Value, freeze, thaw
 
-__all__ = ["Clock", "MonotonicClock", "Session", "VirtualClock"]
+__all__ = ["Session"]
 
 COST_OF_STARTING = 1_000
 """Steps that starting a child counts, beside those of its expressions."""
