@@ -204,7 +204,9 @@ def test_what_a_child_is_given_is_its_own() -> None:
 
 
 def test_a_function_is_no_data_for_a_child() -> None:
-    body = f"""<state id="q">{invoke(DONE, "<param name='f' expr='lambda: 1'/>")}<transition event="error.execution" target="e"/></state><state id="e"/>"""
+    given = '<param name="f" expr="lambda: 1"/>'
+    body = f"""<state id="q">{invoke(DONE, given)}<transition event="error.execution" target="e"/></state>
+    <state id="e"/>"""
     assert start(body)[0].configuration == ("e",)
 
 
@@ -480,7 +482,8 @@ def test_the_same_events_lead_to_the_same_sessions_in_the_same_order() -> None:
 
 def test_a_document_with_children_is_written_as_it_was() -> None:
     text = document(
-        f"""<state id="a">{invoke(WAITING, "<param name='p' expr='1'/><finalize/>", id="kid", autoforward="true")}</state>"""
+        f"""<state id="a">
+        {invoke(WAITING, "<param name='p' expr='1'/><finalize/>", id="kid", autoforward="true")}</state>"""
     )
     chart = read(text)
     written = write(chart)

@@ -115,8 +115,7 @@ class Listener:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
-            connection.settimeout(self._timeout_s)
-            _respond(connection, self._status_of(connection))
+            self._exchange(_Incoming(connection, time.monotonic() + self._timeout_s), connection)
         except OSError:  # nobody is there any more
             pass
         finally:
@@ -124,11 +123,17 @@ class Listener:
                 self._open.pop(connection, None)
             connection.close()
 
-    def _status_of(self, connection: socket.socket) -> int:
+    def _exchange(self, incoming: _Incoming, connection: socket.socket) -> None:
+        connection.settimeout(self._timeout_s)
         try:
-            return self._answer(self._read(_Incoming(connection, time.monotonic() + self._timeout_s)))
+            status = self._answer(self._read(incoming))
         except _Refused as refused:
-            return refused.status
+            _respond(connection, refused.status)
+            # Closed with something unread, the connection would be reset, and the answer might be lost.
+            connection.shutdown(socket.SHUT_WR)
+            incoming.pass_over(self._body_limit)
+        else:
+            _respond(connection, status)
 
     def _read(self, incoming: _Incoming) -> Request:
         head = incoming.until(b"\r\n\r\n", HEAD_LIMIT).decode("latin-1")
@@ -188,6 +193,14 @@ class _Incoming:
             parts.append(self._more())
             missing -= len(parts[-1])
         return b"".join(parts)[:length]
+
+    def pass_over(self, limit: int) -> None:
+        """Read on to the end, and keep nothing."""
+        try:
+            while limit > 0:
+                limit -= len(self._more())
+        except _Refused:
+            return
 
     def _more(self) -> bytes:
         left_s = self._deadline_s - time.monotonic()

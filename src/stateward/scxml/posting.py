@@ -165,12 +165,16 @@ class HttpPort:
     def _exchange(self, host: str, port: int, path: str, body: bytes) -> int:
         connection = HTTPConnection(host, port, timeout=self._timeout_s)
         # A socket's own time-out is for each byte; one that answers byte by byte is broken off all the same.
-        breaking = threading.Timer(self._timeout_s, _break_off, [connection])
+        is_late = threading.Event()
+        breaking = threading.Timer(self._timeout_s, _break_off, [connection, is_late])
         try:
             connection.connect()
             breaking.start()
             connection.request("POST", path, body, {"Content-Type": _FORM, "Connection": "close"})
-            return connection.getresponse().status
+            status = connection.getresponse().status
+            if is_late.is_set():  # what had come by then may look like all of it
+                raise TimeoutError
+            return status
         finally:
             breaking.cancel()
             connection.close()
@@ -178,7 +182,8 @@ class HttpPort:
                 breaking.join()
 
 
-def _break_off(connection: HTTPConnection) -> None:
+def _break_off(connection: HTTPConnection, is_late: threading.Event) -> None:
+    is_late.set()
     try:
         found: socket.socket | None = connection.sock
         if found is not None:
