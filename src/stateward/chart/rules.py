@@ -7,7 +7,7 @@ the line. Warnings let it pass: they are seldom meant, but work.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from itertools import combinations
 from typing import Any
@@ -206,6 +206,8 @@ def _of_trigger(transition: TransitionDraft, states: _States) -> Iterator[_Probl
 
 def _of_togetherness(subject: str, paths: tuple[str, ...], states: _States, origin: str) -> Iterator[_Problem]:
     """Several targets must be active at once: each pair in different regions of a parallel."""
+    if _are_together([states[path].parent if states[path].kind.is_history else path for path in paths], states):
+        return
     for one, other in combinations(paths, 2):
         # A history stands for any part of its parent, in whichever region.
         ends = [states[path].parent if states[path].kind.is_history else path for path in (one, other)]
@@ -216,6 +218,27 @@ def _of_togetherness(subject: str, paths: tuple[str, ...], states: _States, orig
                 f"can't lead to {one} and {other} at once: they are not in different regions",
                 origin,
             )
+
+
+def _are_together(ends: Iterable[str], states: _States) -> bool:
+    """Whether that holds for all of them, without looking at each pair: of many there are very many."""
+    chosen: dict[str, str] = {}
+    """What lies below a state on the way to some end."""
+    seen: set[str] = set()
+    for end in ends:
+        if end in chosen or end in seen:
+            return False
+        seen.add(end)
+        below = end
+        while below:
+            parent = below.rpartition(".")[0]
+            if parent in seen:
+                return False
+            other = chosen.setdefault(parent, below)
+            if other != below and states[parent].kind is not StateKind.PARALLEL:
+                return False
+            below = parent
+    return True
 
 
 def _of_timers(draft: ChartDraft) -> Iterator[_Problem]:

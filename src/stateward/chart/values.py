@@ -8,7 +8,7 @@ rows and documents know it, so that renaming a class orphans nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Set
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform
 
@@ -154,7 +154,7 @@ class Meta(msgspec.Struct, frozen=True):
     entity: str | None = None
     record_id: str | None = None
     actor: str | None = None
-    active: frozenset[str] = frozenset()
+    active: Set[str] = frozenset()
     """Filled by the kernel: the paths of the states active at the moment the handler runs."""
     source: SeededRandom | None = None
     """Filled by the kernel; read it as `random`."""

@@ -39,7 +39,7 @@ from stateward.errors import ActionFailed, EndlessLoop, Refusal, RefusalKind, Sn
 from stateward.kernel.pieces import Call, Complete, Plan, SetTimer, Stop
 from stateward.kernel.structure import bits
 from stateward.kernel.tables import EVENTLESS, Fork, Node, Nothing, tables_of
-from stateward.kernel.values import Microstep, Position, Snapshot, Step, TimerSet
+from stateward.kernel.values import Active, Microstep, Position, Snapshot, Step, TimerSet
 
 __all__ = [
     "INTERNAL_EVENT_LIMIT",
@@ -507,7 +507,7 @@ class Macrostep:
         given = self._meta
         if self._source is None and given.record_id is not None:
             self._source = SeededRandom(given.record_id)
-        meta = Meta(given.now, given.entity, given.record_id, given.actor, self._tables.active(active), self._source)
+        meta = Meta(given.now, given.entity, given.record_id, given.actor, Active(self._tables, active), self._source)
         return handler.call(self._context, self._event, meta)
 
     # The answer.

@@ -121,7 +121,7 @@ class Structure:
     def histories_read(self, targets: Iterable[int]) -> int:
         """Every history that entering these targets might consult: a superset, found once for a transition."""
         seen = 0
-        todo = list(targets)
+        todo = list(targets) if self.history else []
         while todo:
             index = todo.pop()
             if seen >> index & 1:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from stateward.chart.handlers import Handler
@@ -41,19 +41,33 @@ PIECES_LIMIT = 65_536
 """Pieces and candidate lists that a chart keeps before it drops them all."""
 
 
+class Asked(NamedTuple):
+    """How far a selection has come: from here it goes on, once the guard that it stands at has answered."""
+
+    lists: Sequence[tuple[TransitionNode, ...]]
+    """The candidates of each atomic state that has any."""
+    row: int
+    """The atomic state that it is at, among those."""
+    column: int
+    """The candidate that it is at, among those of the atomic state."""
+    selected: tuple[TransitionNode, ...] = ()
+    verdicts: Mapping[int, bool] = {}
+    """What the guards have answered that may be come across again, by transition."""
+
+
 class Fork:
     """A guard to ask, and where either answer leads; the branches are filled when first taken."""
 
-    __slots__ = ("call", "handler", "key", "no", "transition", "verdicts", "wants_meta", "yes")
+    __slots__ = ("asked", "call", "handler", "key", "no", "transition", "wants_meta", "yes")
 
-    def __init__(self, transition: TransitionNode, guard: Handler, key: Any, verdicts: dict[int, bool]) -> None:
+    def __init__(self, transition: TransitionNode, guard: Handler, key: Any, asked: Asked) -> None:
         self.transition = transition
         self.handler = guard
         self.call = guard.call
         self.wants_meta = guard.wants_meta
         self.key = key
-        self.verdicts = verdicts
-        """What was answered on the way here, by transition."""
+        self.asked = asked
+        """How far the selection has come on the way here."""
         self.yes: Node | None = None
         self.no: Node | None = None
 
@@ -78,11 +92,17 @@ class Tables:
     def __init__(self, chart: Chart[Any]) -> None:
         self.chart = chart
         self.structure = Structure(chart)
+        self.index_of: dict[object, int] = {state.path: state.index for state in chart.states[1:]}
+        self._atoms = frozenset(bits(self.structure.atomic))
+        self._scale = 1 + (len(chart.states) + len(chart.transitions)) // 64
+        """How many entries of an ordinary chart an entry of this one may take the room of."""
         self.is_plain = chart.before is None and chart.guard_error is None
         """Whether the short way through a step may be taken: no hook runs before selection or on a guard's error."""
         self.timers = self._timers_by_state()
         """For each state, the timers that live as long as it."""
         self._candidates: dict[Any, tuple[int, dict[int, tuple[TransitionNode, ...]]]] = {}
+        self._answers: dict[tuple[int, ...], tuple[int, dict[int, tuple[TransitionNode, ...]]]] = {}
+        """What is in `_candidates`, by the transitions that match: many keys share one answer."""
         self.eventless = self._candidates_for(EVENTLESS)[0]
         """The atomic states that have eventless transitions, their own or an ancestor's."""
         self._reads = [self.structure.histories_read(each.targets) for each in chart.transitions]
@@ -104,25 +124,31 @@ class Tables:
         known = self._candidates.get(key)
         if known is not None:
             return known
+        matching = tuple(
+            each.index
+            for each in self.chart.transitions
+            if (each.trigger is None if key is EVENTLESS else each.trigger is not None and each.trigger.matches(key))
+        )
+        answer = self._answers.get(matching) or self._candidates_among(matching)
+        if answer[0]:
+            if len(self._candidates) + len(self._answers) * self._scale >= PIECES_LIMIT:
+                self._candidates.clear()
+                self._answers.clear()
+            self._candidates[key] = self._answers[matching] = answer
+        return answer
+
+    def _candidates_among(self, matching: tuple[int, ...]) -> tuple[int, dict[int, tuple[TransitionNode, ...]]]:
         by_source: dict[int, list[TransitionNode]] = {}
-        for each in self.chart.transitions:
-            matches = (
-                each.trigger is None if key is EVENTLESS else each.trigger is not None and each.trigger.matches(key)
-            )
-            if matches:
-                by_source.setdefault(each.source, []).append(each)
+        for index in matching:
+            transition = self.chart.transitions[index]
+            by_source.setdefault(transition.source, []).append(transition)
         found: dict[int, tuple[TransitionNode, ...]] = {}
         for atom in bits(self.structure.atomic):
             lineage = (atom, *self.structure.ancestors[atom])
             candidates = tuple(each for index in lineage for each in by_source.get(index, ()))
             if candidates:
                 found[atom] = candidates
-        answer = mask_of(found), found
-        if found:
-            if len(self._candidates) >= PIECES_LIMIT:
-                self._candidates.clear()
-            self._candidates[key] = answer
-        return answer
+        return mask_of(found), found
 
     def candidates(self, position: Position, key: Any) -> list[tuple[TransitionNode, ...]]:
         """The candidates of each active atomic state that has any, in document order."""
@@ -150,7 +176,7 @@ class Tables:
         """Where the selection of transitions for such an event starts."""
         node = position.nodes.get(key, None)
         if node is None:
-            node = self._grow(position, key, {})
+            node = self._grow(position, key, Asked(self.candidates(position, key), 0, 0))
             if self._candidates_for(key)[0]:  # a key that no transition matches is not remembered
                 self._make_room()
                 node = position.nodes.setdefault(key, node)
@@ -160,7 +186,7 @@ class Tables:
         """Where a guard's answer leads."""
         node = fork.yes if verdict else fork.no
         if node is None:
-            node = self._grow(position, fork.key, {**fork.verdicts, fork.transition.index: verdict})
+            node = self._grow(position, fork.key, self._answered(fork, verdict=verdict))
             self._make_room()
             if verdict:
                 fork.yes = node
@@ -168,22 +194,36 @@ class Tables:
                 fork.no = node
         return node
 
-    def _grow(self, position: Position, key: Any, verdicts: dict[int, bool]) -> Node:
-        """Select as far as the verdicts go: the next guard to ask, or what is to be done (`selectTransitions`)."""
+    def _answered(self, fork: Fork, *, verdict: bool) -> Asked:
+        """Where the selection goes on after a guard's answer."""
+        lists, row, column, selected, verdicts = fork.asked
+        if fork.transition.source not in self._atoms:  # other atomic states below the source come across it again
+            verdicts = {**verdicts, fork.transition.index: verdict}
+        if verdict:
+            return Asked(lists, row + 1, 0, (*selected, fork.transition), verdicts)
+        return Asked(lists, row, column + 1, selected, verdicts)
+
+    def _grow(self, position: Position, key: Any, asked: Asked) -> Node:
+        """Select from there on as far as it is clear: the next guard, or what is to be done (`selectTransitions`)."""
         if position.finished:
             return Nothing(is_guarded=False)
-        selected: list[TransitionNode] = []
-        lists = self.candidates(position, key)
-        for candidates in lists:
-            for each in candidates:
-                verdict = True if each.guard is None else verdicts.get(each.index)
+        lists = asked.lists
+        selected = list(asked.selected)
+        known = {each.index for each in selected}
+        column = asked.column
+        for row in range(asked.row, len(lists)):
+            for at in range(column, len(lists[row])):
+                each = lists[row][at]
+                verdict = True if each.guard is None else asked.verdicts.get(each.index)
                 if verdict is None:
                     assert each.guard is not None
-                    return Fork(each, each.guard, key, verdicts)
+                    return Fork(each, each.guard, key, Asked(lists, row, at, tuple(selected), asked.verdicts))
                 if verdict:
-                    if each not in selected:
+                    if each.index not in known:
+                        known.add(each.index)
                         selected.append(each)
                     break
+            column = 0
         if not selected:
             return Nothing(is_guarded=bool(lists))
         return self._plan(position, self._without_conflicts(position, selected))
@@ -193,18 +233,23 @@ class Tables:
         kept: list[TransitionNode] = []
         if len(enabled) == 1:
             return [enabled[0]]
+        exits = {each.index: self._exit_set(position, each) for each in enabled}
+        left = 0
+        """What those kept by now, and perhaps some that were not, leave."""
         for each in enabled:
             preempted: list[TransitionNode] = []
-            for other in kept:
-                if not self._exit_set(position, each) & self._exit_set(position, other):
+            for other in kept if exits[each.index] & left else ():
+                if not exits[each.index] & exits[other.index]:
                     continue
                 if self.structure.is_descendant(each.source, other.source):
                     preempted.append(other)
                 else:
                     break
             else:
-                kept = [other for other in kept if other not in preempted]
+                if preempted:
+                    kept = [other for other in kept if other not in preempted]
                 kept.append(each)
+                left |= exits[each.index]
         return kept
 
     def _exit_set(self, position: Position, transition: TransitionNode) -> int:
@@ -235,7 +280,7 @@ class Tables:
         piece = self._pieces.get(key)
         if piece is None:
             piece = make_piece(structure, transition, domain, local, memory)
-            if len(self._pieces) >= PIECES_LIMIT:
+            if len(self._pieces) * self._scale >= PIECES_LIMIT:
                 self._pieces.clear()
             self._pieces[key] = piece
         return piece
@@ -279,7 +324,7 @@ class Tables:
     def _make_room(self) -> None:
         """Count one more front node; when there are too many, drop them all, at every position in use."""
         self._front_size += 1
-        if self._front_size <= FRONT_LIMIT:
+        if self._front_size * self._scale <= FRONT_LIMIT:
             return
         self._front_size = 0
         for reference in self._positions.valuerefs():  # a list of its own: other threads may add meanwhile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Set
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, final
 
@@ -15,11 +16,44 @@ if TYPE_CHECKING:
     from stateward.kernel.pieces import Plan
     from stateward.kernel.tables import Node, Tables
 
-__all__ = ["Microstep", "Outcome", "Position", "Snapshot", "Step", "TimerSet"]
+__all__ = ["Active", "Microstep", "Outcome", "Position", "Snapshot", "Step", "TimerSet"]
 
 C = TypeVar("C", bound=ContextMarker)
 
 Outcome = Literal["applied", "already_done"]
+
+
+class Active(Set[str]):
+    """The paths of a set of states, which costs as much as is asked of it: many handlers ask for one or none."""
+
+    __slots__ = ("_mask", "_tables")
+
+    def __init__(self, tables: Tables, mask: int) -> None:
+        self._tables = tables
+        self._mask = mask
+
+    def __contains__(self, path: object) -> bool:
+        index = self._tables.index_of.get(path)
+        return index is not None and bool(self._mask >> index & 1)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._tables.structure.states[index].path for index in bits(self._mask))
+
+    def __len__(self) -> int:
+        return self._mask.bit_count()
+
+    def __hash__(self) -> int:
+        return self._hash()
+
+    def __repr__(self) -> str:
+        return repr(frozenset(self))
+
+    @classmethod
+    def _from_iterable(cls, it: Any) -> Any:
+        return frozenset(it)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return frozenset, (tuple(self),)
 
 
 class Position:

@@ -71,6 +71,7 @@ def param_value(param: Element, datamodel: Datamodel) -> Callable[[Run], Value]:
 
 
 _DELAY = re.compile(r"\+?(\d+\.?\d*|\.\d+)(ms|s)", re.ASCII)
+_DELAY_LENGTH_MAX = 100
 _DELAY_MAX = timedelta(days=1_000_000)
 
 
@@ -80,7 +81,8 @@ def parse_delay(text: str) -> timedelta:
     Raises:
         EvaluationError: it is none.
     """
-    found = _DELAY.fullmatch(text.strip())
+    # Longer than any delay that is one: what comes after it would be looked at again for each of its digits.
+    found = _DELAY.fullmatch(text.strip()) if len(text) <= _DELAY_LENGTH_MAX else None
     if found is None:
         message = f"{text!r:.50} is no delay: write 1.5s or 500ms"
         raise EvaluationError(message)

@@ -11,7 +11,7 @@ from stateward.scxml.attributes import compile_value
 from stateward.scxml.context import Data, run_of
 from stateward.scxml.datamodel import Datamodel
 from stateward.scxml.executing import Executable, Failure, Scope, Sources, Yielded, bounded, failure_event, perform
-from stateward.scxml.messages import Log, ScxmlEvent
+from stateward.scxml.messages import Log, ScxmlEvent, problem_of_name
 from stateward.scxml.python.operators import iterate
 from stateward.scxml.run import Run
 from stateward.scxml.sending import CancelElement, SendElement
@@ -62,9 +62,11 @@ class Condition:
     def __call__(self, data: Data, event: EventMarker, meta: Meta) -> bool:
         """The guard. What it changes of the data, by a method say, is dropped."""
         try:
-            return self._holds(run_of(data, event, meta))
+            run = run_of(data, event, meta)
+            run.spend(1)
+            return self._holds(run)
         except EvaluationError as error:
-            raise Failure(failure_event(self.element, f"cond={self.text!r}: {error}")) from None
+            raise Failure(failure_event(self.element, f"cond={self.text!r:.200}: {error}")) from None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Condition) and self._key == other._key
@@ -88,13 +90,16 @@ def compile_all(elements: Sequence[Element], datamodel: Datamodel, sources: Mapp
 
 
 class _RaiseEvent(Executable):
-    __slots__ = ("_name",)
+    __slots__ = ("_name", "_problem")
 
     def __init__(self, element: Element, _: Datamodel, __: Sources) -> None:
         super().__init__(element)
         self._name = element.attributes["event"]
+        self._problem = problem_of_name(self._name)
 
     def execute(self, scope: Scope) -> Yielded:  # noqa: ARG002 - it needs nothing but its name
+        if self._problem is not None:
+            raise EvaluationError(self._problem)
         yield Raise(ScxmlEvent(self._name, kind="internal"))
 
 

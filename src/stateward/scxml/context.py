@@ -79,7 +79,9 @@ def run_of(data: Data, event: EventMarker, meta: Meta) -> Run:
     def is_in(state: str) -> bool:
         nonlocal active
         if active is None:
+            run.spend(len(meta.active))
             active = frozenset(map(id_of, meta.active))
         return state in active
 
-    return Run(data.variables, data.system, is_in, lambda: event_record(event))
+    run = Run(data.variables, data.system, is_in, lambda: event_record(event))
+    return run

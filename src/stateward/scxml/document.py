@@ -62,6 +62,7 @@ def data_elements(element: Element) -> list[Element]:
 def bind(scope: Scope, data: Sequence[_Datum]) -> Yielded:
     """Assign data their values in turn; one without a value stays None and raises its error (5.3.3)."""
     for each in data:
+        scope.run.spend(1 + len(scope.run.data.items) // 64)  # each value makes a map of all of them
         try:
             value = each.value(scope.run)
         except EvaluationError as error:

@@ -24,10 +24,10 @@ from stateward.scxml.executing import Scope, failure_event
 from stateward.scxml.messages import Forward, Invoke, ScxmlEvent, Uninvoke
 from stateward.scxml.run import Run
 from stateward.scxml.sending import check_sendable
-from stateward.scxml.values import MapValue, Value
+from stateward.scxml.values import MapValue, Value, brief
 from stateward.scxml.xml import Element, canonical, inner_text
 
-__all__ = ["Invocation", "Receiving", "Start"]
+__all__ = ["Invocation", "Receiving", "Start", "documents_in"]
 
 _TYPES = ("scxml", "http://www.w3.org/TR/scxml", "http://www.w3.org/TR/scxml/")
 """What names a child that is an SCXML session."""
@@ -59,8 +59,9 @@ class Invocation:
         self.place = place
         self.inline = inline
         self.autoforward = element.get("autoforward") == "true"
-        # The digest of a document in here covers the files that it names as well.
-        self.text = canonical(element) + (f" {inline.digest}" if inline is not None else "")
+        self.text = canonical(element)
+        if inline is not None and any(each.get("src") for root in documents_in(element) for each in root.walk()):
+            self.text += f" {inline.digest}"  # which covers the files that it names
         self._state = state
         self._type = compile_text(element, "type", "typeexpr", datamodel)
         self._src = compile_text(element, "src", "srcexpr", datamodel)
@@ -109,7 +110,7 @@ class Invocation:
         run = scope.run
         kind = self._type(run)
         if kind is not None and kind not in _TYPES:
-            message = f"the type {kind!r:.200} is not supported; {', '.join(_TYPES)} are"
+            message = f"the type {brief(kind)} is not supported; {', '.join(_TYPES)} are"
             raise EvaluationError(message)
         src = self._src(run)
         text = None if self.inline is not None or src is not None else self._document(run)
@@ -123,6 +124,12 @@ class Invocation:
         return Invoke(self.place, invokeid, MapValue(pairs), text, src)
 
 
+def documents_in(element: Element) -> list[Element]:
+    """The documents that stand in an `<invoke>`."""
+    content = element.first("content")
+    return [] if content is None else content.all("scxml")
+
+
 def _compile_document(element: Element, datamodel: Datamodel) -> Callable[[Run], str]:
     """The text of the child's document, if it is neither a file nor stands here as elements."""
     content = element.first("content")
@@ -133,7 +140,7 @@ def _compile_document(element: Element, datamodel: Datamodel) -> Callable[[Run],
         def evaluate(run: Run) -> str:
             found = value(run)
             if not isinstance(found, str):
-                message = f"expr={expr!r} is {found!r:.100}, and no document"
+                message = f"expr={expr!r:.200} is {brief(found)}, and no document"
                 raise EvaluationError(message)
             return found
 

@@ -26,6 +26,7 @@ __all__ = [
     "error_event",
     "event_record",
     "name_of",
+    "problem_of_name",
 ]
 
 ORIGIN_TYPE = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
@@ -33,6 +34,9 @@ ORIGIN_TYPE = "http://www.w3.org/TR/scxml/#SCXMLEventProcessor"
 
 HTTP_TYPE = "http://www.w3.org/TR/scxml/#BasicHTTPEventProcessor"
 """The type of the Basic HTTP event processor (C.2)."""
+
+NAME_LIMIT = 256
+"""Characters of the longest name of an event."""
 
 
 class ScxmlEvent(Event, frozen=True):
@@ -91,6 +95,15 @@ def _is_match(descriptor: str, name: str) -> bool:
         return True
     prefix = descriptor.removesuffix("*").removesuffix(".")
     return name == prefix or name.startswith(f"{prefix}.")
+
+
+def problem_of_name(name: str) -> str | None:
+    """Why an event can't have that name; None if it can. What has been waited for under a name is remembered."""
+    if not name.strip():
+        return "it names no event"
+    if len(name) <= NAME_LIMIT:
+        return None
+    return f"an event's name of {len(name)} characters is too long; it can have {NAME_LIMIT}"
 
 
 def name_of(event: EventMarker) -> str:

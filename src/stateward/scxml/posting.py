@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, ur
 
 from stateward.errors import EvaluationError
 from stateward.scxml.listening import Listener, Request
-from stateward.scxml.messages import HTTP_TYPE, ScxmlEvent
+from stateward.scxml.messages import HTTP_TYPE, ScxmlEvent, problem_of_name
 from stateward.scxml.values import MapValue, RecordValue, SeriesValue, SetValue, Value, freeze
 
 __all__ = ["HttpPort"]
@@ -220,7 +220,7 @@ def _event_of(request: Request, query: str) -> ScxmlEvent:
         content = unquote_plus(body) if is_form else body
     names = [value for name, value in parameters if name == _EVENT_NAME]
     name = names[0] if names else f"HTTP.{request.method}"
-    if not name or len(name.split()) != 1 or name != name.strip():
+    if problem_of_name(name) is not None or len(name.split()) != 1 or name != name.strip():
         message = f"{name!r:.50} is no name of an event"
         raise ValueError(message)
     data = _meant(content) if content is not None else _data_of(parameters)

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from itertools import count
+from itertools import count, islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
@@ -45,6 +45,8 @@ WAITING_LIMIT = 100_000
 """Events that wait in the queue or for their time."""
 WAITING_UNITS_LIMIT = 4_000_000
 """Units of data that they carry together."""
+NAMES_TOLD = 20
+"""Events in the queue that an error looks at for what repeats."""
 CHARTS_LIMIT = 100
 """Documents of children that are kept to be invoked again."""
 
@@ -291,7 +293,7 @@ class Processor:
             self._budget.left -= steps
 
     def _endless(self, last: _Delivery, limit: int) -> EndlessLoop:
-        names = (last.event.name, *(each.event.name for each in self._queue))
+        names = (last.event.name, *(each.event.name for each in islice(self._queue, NAMES_TOLD)))
         return EndlessLoop(
             lifecycle=last.to.chart.kind,
             state=last.to.snapshot.state,

@@ -17,7 +17,7 @@ from stateward.scxml.datamodel import Datamodel
 from stateward.scxml.document import DoneData, Ending, LateData, Prologue, data_elements, result_of
 from stateward.scxml.executing import Failure
 from stateward.scxml.ids import name_for
-from stateward.scxml.invoking import Invocation, Receiving
+from stateward.scxml.invoking import Invocation, Receiving, documents_in
 from stateward.scxml.messages import Descriptors, error_event
 from stateward.scxml.null import NullDatamodel
 from stateward.scxml.python import PythonDatamodel
@@ -26,6 +26,14 @@ from stateward.scxml.xml import BYTES_LIMIT, Element, parse
 
 __all__ = ["DEFAULT_NAME", "load_beside", "read", "read_file"]
 
+STATES_LIMIT = 2_000
+"""States of the largest document; those of a document within it count for themselves."""
+INVOKES_LIMIT = 1_000
+"""Its `<invoke>`."""
+TRANSITIONS_LIMIT = 10_000
+"""Transitions of the largest document."""
+PATHS_LIMIT = 10_000_000
+"""Characters that the paths of states, as often as they are written into a chart, come to."""
 DEFAULT_NAME = "scxml"
 """The kind of a chart whose document has no name."""
 _DATAMODELS: dict[str, Datamodel] = {each.name: each for each in (NullDatamodel(), PythonDatamodel())}
@@ -90,6 +98,7 @@ class _Reader:
         self._document = document
         self._load = load
         self._paths: dict[str, str] = {}
+        self._room = PATHS_LIMIT
         self._names: dict[Element, str] = {}
         self._histories: set[str] = set()
         """Their paths; what they stand for is known only when a transition is taken."""
@@ -131,6 +140,12 @@ class _Reader:
         """Give every state its path; those without an id get one that no other has."""
         states = [each for each in self._root.walk() if each.tag in _STATES]
         taken = {each.attributes["id"]: each for each in reversed(states) if each.get("id") is not None}
+        if len(states) > STATES_LIMIT:
+            raise self._error(f"is state number {STATES_LIMIT + 1}, which is too many", states[STATES_LIMIT])
+        transitions = [each for state in states for each in state.all("transition")]
+        if len(transitions) > TRANSITIONS_LIMIT:
+            problem = f"is transition number {TRANSITIONS_LIMIT + 1}, which is too many"
+            raise self._error(problem, transitions[TRANSITIONS_LIMIT])
         number = 0
         for each in states:
             state_id = each.get("id")
@@ -151,6 +166,9 @@ class _Reader:
         for each in element.all(*_STATES):
             name = name_for(self._names[each])
             path = f"{parent}.{name}" if parent else name
+            self._room -= len(path) * (1 + len(each.all("transition", "invoke")))
+            if self._room < 0:
+                raise self._error("has too long an id in too deep a place", each)
             self._paths[self._names[each]] = path
             if each.tag == "history":
                 self._histories.add(path)
@@ -186,8 +204,9 @@ class _Reader:
     def _invokes(self, element: Element, path: str) -> tuple[InvokeNode, ...]:
         found: list[InvokeNode] = []
         for number, each in enumerate(element.all("invoke")):
-            content = each.first("content")
-            documents = [] if content is None else content.all("scxml")
+            if len(self._invocations) == INVOKES_LIMIT:
+                raise self._error(f"is <invoke> number {INVOKES_LIMIT + 1}, which is too many", each)
+            documents = documents_in(each)
             if len(documents) > 1:
                 raise self._error("is the second document of one <invoke>", documents[1])
             inline = _Reader(documents[0], self._document, self._load).read() if documents else None
@@ -276,7 +295,8 @@ class _Reader:
                 raise self._error(f"has {attribute}={each!r}, which is no state's id", element)
         paths = dict.fromkeys(self._paths[each] for each in ids)
         # A state that holds another of them is meant by it (3.11).
-        return tuple(path for path in paths if not any(is_within(other, path) for other in paths))
+        above = {path[:at] for path in paths for at, each in enumerate(path) if each == "."}
+        return tuple(path for path in paths if path not in above)
 
     def _actions(self, element: Element) -> tuple[Handler, ...]:
         return (self._block(element),) if element.elements else ()

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from stateward.errors import DocumentInvalid
 from stateward.scxml.xml import NAMESPACE, Element
 
-__all__ = ["EXECUTABLE", "check"]
+__all__ = ["EXECUTABLE", "RULES", "Rule", "check"]
 
 EXECUTABLE = frozenset(("raise", "if", "foreach", "log", "assign", "script", "send", "cancel"))
 """Executable content (section 4), and the elements of section 5 and 6 that may stand among it."""
 
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
     """One element's row."""
 
     may: str = ""
@@ -46,46 +46,46 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_RULES: dict[str, _Rule] = {
-    "scxml": _Rule(
+RULES: dict[str, Rule] = {
+    "scxml": Rule(
         may="initial name version datamodel binding exmode profile",  # the last two are of earlier drafts
         children=_names("state parallel final datamodel script"),
         once="datamodel script",
         choices=(("binding", "early late"), ("version", "1.0")),
     ),
-    "state": _Rule(
+    "state": Rule(
         may="id initial",
         children=_names("onentry onexit transition initial state parallel final history datamodel invoke"),
         once="initial datamodel",
         not_both=(("initial", "<initial>"),),
     ),
-    "parallel": _Rule(
+    "parallel": Rule(
         may="id",
         children=_names("onentry onexit transition state parallel history datamodel invoke"),
         once="datamodel",
     ),
-    "transition": _Rule(may="event cond target type", children=EXECUTABLE, choices=(("type", "internal external"),)),
-    "initial": _Rule(children=_names("transition"), once="transition"),
-    "final": _Rule(may="id", children=_names("onentry onexit donedata"), once="donedata"),
-    "onentry": _Rule(children=EXECUTABLE),
-    "onexit": _Rule(children=EXECUTABLE),
-    "history": _Rule(
+    "transition": Rule(may="event cond target type", children=EXECUTABLE, choices=(("type", "internal external"),)),
+    "initial": Rule(children=_names("transition"), once="transition"),
+    "final": Rule(may="id", children=_names("onentry onexit donedata"), once="donedata"),
+    "onentry": Rule(children=EXECUTABLE),
+    "onexit": Rule(children=EXECUTABLE),
+    "history": Rule(
         may="id type", children=_names("transition"), once="transition", choices=(("type", "shallow deep"),)
     ),
-    "raise": _Rule(must="event"),
-    "if": _Rule(must="cond", children=EXECUTABLE | {"elseif", "else"}, once="else"),
-    "elseif": _Rule(must="cond"),
-    "else": _Rule(),
-    "foreach": _Rule(may="index", must="array item", children=EXECUTABLE),
-    "log": _Rule(may="label expr"),
-    "datamodel": _Rule(children=_names("data")),
-    "data": _Rule(may="src expr", must="id", has_text=True, holds_data=True, not_both=(("src", "expr"),)),
-    "assign": _Rule(may="expr", must="location", has_text=True, holds_data=True),
-    "donedata": _Rule(children=_names("content param"), once="content", not_both=(("<content>", "<param>"),)),
-    "content": _Rule(may="expr", has_text=True, holds_data=True),
-    "param": _Rule(must="name", may="expr location", one_of="expr location"),
-    "script": _Rule(may="src", has_text=True),
-    "send": _Rule(
+    "raise": Rule(must="event"),
+    "if": Rule(must="cond", children=EXECUTABLE | {"elseif", "else"}, once="else"),
+    "elseif": Rule(must="cond"),
+    "else": Rule(),
+    "foreach": Rule(may="index", must="array item", children=EXECUTABLE),
+    "log": Rule(may="label expr"),
+    "datamodel": Rule(children=_names("data")),
+    "data": Rule(may="src expr", must="id", has_text=True, holds_data=True, not_both=(("src", "expr"),)),
+    "assign": Rule(may="expr", must="location", has_text=True, holds_data=True),
+    "donedata": Rule(children=_names("content param"), once="content", not_both=(("<content>", "<param>"),)),
+    "content": Rule(may="expr", has_text=True, holds_data=True),
+    "param": Rule(must="name", may="expr location", one_of="expr location"),
+    "script": Rule(may="src", has_text=True),
+    "send": Rule(
         may="event eventexpr target targetexpr type typeexpr id idlocation delay delayexpr namelist",
         children=_names("param content"),
         once="content",
@@ -99,8 +99,8 @@ _RULES: dict[str, _Rule] = {
             ("namelist", "<content>"),
         ),
     ),
-    "cancel": _Rule(may="sendid sendidexpr", one_of="sendid sendidexpr"),
-    "invoke": _Rule(
+    "cancel": Rule(may="sendid sendidexpr", one_of="sendid sendidexpr"),
+    "invoke": Rule(
         may="type typeexpr src srcexpr id idlocation namelist autoforward",
         children=_names("param finalize content"),
         once="finalize content",
@@ -114,7 +114,7 @@ _RULES: dict[str, _Rule] = {
         ),
         choices=(("autoforward", "true false"),),
     ),
-    "finalize": _Rule(children=EXECUTABLE - {"raise", "send"}),
+    "finalize": Rule(children=EXECUTABLE - {"raise", "send"}),
 }
 
 
@@ -141,7 +141,7 @@ _Problem = tuple[Element, str]
 
 
 def _problems(element: Element) -> Iterator[_Problem]:
-    rule = _RULES[element.tag]  # what stands where it can't is told of its parent, before it is its own turn
+    rule = RULES[element.tag]  # what stands where it can't is told of its parent, before it is its own turn
     yield from ((element, problem) for problem in _of_attributes(element, rule))
     yield from _of_children(element, rule)
     if element.tag in ("initial", "history"):
@@ -150,7 +150,7 @@ def _problems(element: Element) -> Iterator[_Problem]:
         yield from ((element, problem) for problem in _of_branches(element))
 
 
-def _of_attributes(element: Element, rule: _Rule) -> Iterator[str]:
+def _of_attributes(element: Element, rule: Rule) -> Iterator[str]:
     given = {name for name in element.attributes if not name.startswith("{")}
     allowed = _names(f"{rule.may} {rule.must}")
     for name in sorted(given - allowed):
@@ -171,10 +171,10 @@ def _of_attributes(element: Element, rule: _Rule) -> Iterator[str]:
             yield f"has both {one} and {other}; it can have one of them"
 
 
-def _of_children(element: Element, rule: _Rule) -> Iterator[_Problem]:
+def _of_children(element: Element, rule: Rule) -> Iterator[_Problem]:
     for each in element.elements:
         if each.tag not in rule.children and not rule.holds_data:
-            what = "is no element of SCXML 1.0" if each.tag not in _RULES else f"can't stand in <{element.tag}>"
+            what = "is no element of SCXML 1.0" if each.tag not in RULES else f"can't stand in <{element.tag}>"
             yield each, f"{what}; <{element.tag}> can hold {', '.join(sorted(rule.children)) or 'nothing'}"
     counts = Counter(each.tag for each in element.elements)
     for tag in rule.once.split():

@@ -17,7 +17,7 @@ from stateward.scxml.attributes import compile_data, compile_text, parse_delay
 from stateward.scxml.context import location_of
 from stateward.scxml.datamodel import Datamodel
 from stateward.scxml.executing import Executable, Failure, Scope, Sources, Yielded, failure_event
-from stateward.scxml.messages import HTTP_TYPE, ORIGIN_TYPE, Cancel, ScxmlEvent, Send, error_event
+from stateward.scxml.messages import HTTP_TYPE, ORIGIN_TYPE, Cancel, ScxmlEvent, Send, error_event, problem_of_name
 from stateward.scxml.values import (
     ListValue,
     MapValue,
@@ -26,6 +26,7 @@ from stateward.scxml.values import (
     SetValue,
     TupleValue,
     Value,
+    brief,
     size_of,
 )
 from stateward.scxml.xml import Element
@@ -73,7 +74,7 @@ class SendElement(Executable):
         except EvaluationError as error:
             raise Failure(failure_event(self.element, str(error), sendid=sendid)) from None
         if via is None or (via == "basichttp" and not scope.has_http):
-            raise Failure(failure_event(self.element, f"the type {kind!r} is not supported", sendid=sendid))
+            raise Failure(failure_event(self.element, f"the type {brief(kind)} is not supported", sendid=sendid))
         if via == "basichttp":
             if not target:
                 raise Failure(self._unreachable("a message over HTTP needs a target", sendid))
@@ -88,16 +89,16 @@ class SendElement(Executable):
             yield Send(event, sendid, delay, address, line=self.element.line)
 
     def _message(self, scope: Scope, sendid: str | None, *, is_named: bool) -> tuple[ScxmlEvent, timedelta]:
-        name = self._event(scope.run)
-        if not name and is_named:
-            message = "it names no event"
-            raise EvaluationError(message)
+        name = self._event(scope.run) or ""
+        problem = problem_of_name(name) if name or is_named else None
+        if problem is not None:
+            raise EvaluationError(problem)
         data = self._data(scope.run)
         check_sendable(data)
         scope.run.spend(size_of(data))  # it is held for as long as the message is on its way
         delay = parse_delay(self._delay(scope.run) or "0s")
         origin = location_of(scope.session)
-        return ScxmlEvent(name or "", data, sendid=sendid, origin=origin, origintype=ORIGIN_TYPE), delay
+        return ScxmlEvent(name, data, sendid=sendid, origin=origin, origintype=ORIGIN_TYPE), delay
 
     def _check_target(self, scope: Scope, target: str, sendid: str) -> None:
         """Refuse a target that is no address, and one of which the data say that nobody is there.
@@ -114,9 +115,9 @@ class SendElement(Executable):
         elif target.startswith("#_"):
             is_there = scope.has_invoked(target.removeprefix("#_"))
         else:
-            raise Failure(failure_event(self.element, f"{target!r:.200} is no address", sendid=sendid))
+            raise Failure(failure_event(self.element, f"{brief(target)} is no address", sendid=sendid))
         if not is_there:
-            raise Failure(self._unreachable(f"there is no session {target!r:.200}", sendid))
+            raise Failure(self._unreachable(f"there is no session {brief(target)}", sendid))
 
     def _unreachable(self, reason: str, sendid: str) -> ScxmlEvent:
         return error_event("error.communication", reason, element="send", line=self.element.line, sendid=sendid)

@@ -19,14 +19,26 @@ from stateward.kernel.step import leave
 from stateward.scxml.context import Data, location_of, new_data
 from stateward.scxml.document import prologue_of
 from stateward.scxml.ids import id_of
-from stateward.scxml.messages import Cancel, Forward, Invoke, Log, ScxmlEvent, Send, Uninvoke, error_event
+from stateward.scxml.messages import (
+    Cancel,
+    Forward,
+    Invoke,
+    Log,
+    ScxmlEvent,
+    Send,
+    Uninvoke,
+    error_event,
+    problem_of_name,
+)
 from stateward.scxml.processor import DEPTH_LIMIT, SESSION_LIMIT, Clock, Processor
 from stateward.scxml.reader import read
 from stateward.scxml.sending import check_sendable
-from stateward.scxml.values import MapValue, Value, freeze, thaw
+from stateward.scxml.values import MapValue, Value, brief, freeze, thaw
 
 __all__ = ["Session"]
 
+COST_OF_A_STATE = 4
+"""Steps that a microstep counts for each state of the chart."""
 COST_OF_STARTING = 1_000
 """Steps that starting a child counts, beside those of its expressions."""
 COST_OF_POSTING = 10_000
@@ -167,9 +179,12 @@ class Session:
             data: plain data for `_event.data`.
 
         Raises:
-            EvaluationError: `data` holds what is no plain data.
+            EvaluationError: `data` holds what is no plain data, or the name is none.
             EndlessLoop: handling it did not come to rest.
         """
+        problem = problem_of_name(name)
+        if problem is not None:
+            raise EvaluationError(problem)
         event = ScxmlEvent(name, freeze(data))
         self.processor.run_due()
         if self._finished:
@@ -226,6 +241,7 @@ class Session:
     def _take(self, outcome: Step[Data]) -> None:
         """What a step says holds from now on; what it asks for is done in its order."""
         self._snapshot = outcome.snapshot
+        self.processor.spend(len(outcome.microsteps) * len(self.chart.states) * COST_OF_A_STATE)
         self._do_all(outcome.effects)
         if self._snapshot.position.finished and not self._finished:
             self._finish()
@@ -311,7 +327,7 @@ class Session:
         elif self._has_room(message):
             to = self._addressee(message.target)
             if to is None:
-                self._complain(message, f"there is no session {message.target!r:.200}")
+                self._complain(message, f"there is no session {brief(message.target)}")
             elif to is self.parent and self._is_cancelled:
                 pass  # it does not listen to what it has cancelled
             else:
@@ -363,14 +379,14 @@ class Session:
             elif len(self.processor.sessions) >= SESSION_LIMIT:
                 reason = f"there are {SESSION_LIMIT} sessions already"
             elif any(each.invokeid == asked.invokeid for each in self.children):
-                reason = f"a child {asked.invokeid!r:.200} runs already"
+                reason = f"a child {brief(asked.invokeid)} runs already"
             else:
                 child = Session._invoked(self, self._document_of(asked), asked)
                 if not child.is_finished:
                     self._children[asked.place] = child
                 return
         except (LookupError, OSError, UnicodeError, ValueError) as error:
-            kind, reason = "error.communication", f"{asked.src!r:.200} can't be read: {error}"
+            kind, reason = "error.communication", f"{brief(asked.src)} can't be read: {type(error).__name__}"
         except StatewardError as error:
             reason = str(error)
         self._errors.append(error_event(kind, reason, element="invoke", invokeid=asked.invokeid))

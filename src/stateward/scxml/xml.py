@@ -121,6 +121,8 @@ class _Builder(ContentHandler):
         self._document = document
         self._parser = parser
         self._open: list[Element] = []
+        self._text: list[str] = []
+        """What has come of the text that is being read."""
         self._count = 0
 
     @property
@@ -128,6 +130,7 @@ class _Builder(ContentHandler):
         return int(self._parser.getLineNumber() or 0)
 
     def startElementNS(self, name: tuple[str | None, str], qname: str | None, attrs: Any) -> None:  # noqa: ARG002, N802
+        self._end_text()
         namespace, tag = name
         attributes = {(f"{{{uri}}}{key}" if uri else key): value for (uri, key), value in attrs.items()}
         element = Element(tag, attributes, namespace=namespace or "", line=self.line)
@@ -143,14 +146,16 @@ class _Builder(ContentHandler):
         self._open.append(element)
 
     def endElementNS(self, name: tuple[str | None, str], qname: str | None) -> None:  # noqa: ARG002, N802
+        self._end_text()
         self._open.pop()
 
     def characters(self, content: str) -> None:
-        children = self._open[-1].children
-        if children and isinstance(children[-1], str):
-            children[-1] += content
-        else:
-            children.append(content)
+        self._text.append(content)
+
+    def _end_text(self) -> None:
+        if self._text:
+            self._open[-1].children.append("".join(self._text))
+            self._text.clear()
 
     def _error(self, problem: str, element: Element) -> DocumentInvalid:
         return DocumentInvalid(problem, document=self._document, line=element.line, element=element.tag)
@@ -175,17 +180,17 @@ def inner_text(element: Element) -> str:
     if all(isinstance(each, str) for each in element.children):
         return "".join(str(each) for each in element.children)
     return "".join(
-        escape(each) if isinstance(each, str) else "".join(_written(each, "", "", "")) for each in element.children
+        escape(each) if isinstance(each, str) else "".join(_written(each, "", None, "")) for each in element.children
     )
 
 
-def _written(element: Element, newline: str, around: str, indent: str) -> Iterator[str]:
+def _written(element: Element, newline: str, around: str | None, indent: str) -> Iterator[str]:
     """An element's text.
 
     Args:
         element: the element.
         newline: what a line ends with; empty: all goes on one line.
-        around: the namespace that holds around it.
+        around: the namespace that holds around it; None: nobody knows, so its own is written.
         indent: what its own line begins with.
     """
     attributes = dict(element.attributes)
