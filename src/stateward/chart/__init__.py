@@ -4,6 +4,7 @@ Three ways of writing a chart (class, table, document) meet in one draft, one se
 Nothing here says where an event leads: that is the kernel's business alone.
 """
 
+from stateward.chart.children import Child, StartChild, StopChild
 from stateward.chart.declaration import (
     Arc,
     Composite,
@@ -60,6 +61,7 @@ __all__ = [
     "AlreadyNode",
     "Arc",
     "Chart",
+    "Child",
     "Composite",
     "Context",
     "ContextMarker",
@@ -82,11 +84,13 @@ __all__ = [
     "Parallel",
     "Raise",
     "SeededRandom",
+    "StartChild",
     "Started",
     "State",
     "StateKind",
     "StateNode",
     "States",
+    "StopChild",
     "TimerTrigger",
     "Transition",
     "TransitionNode",

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from stateward.chart.build import build
+from stateward.chart.children import invoke_of
 from stateward.chart.declaration import (
     AnyArc,
     Composite,
@@ -207,6 +208,8 @@ def _describe(draft: StateDraft, value: State | Nested) -> None:
     draft.sla = options.get("sla")
     draft.entry = tuple(_handlers(options.get("entry", ())))
     draft.exit = tuple(_handlers(options.get("exit", ())))
+    child = None if isinstance(value, Nested) else value.child
+    draft.invokes = () if child is None else (invoke_of(draft.path, child),)
     draft.origin = value.origin
 
 

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from stateward.chart.body import ArcMark, Body, StateMark, TransitionMark, origin, refusal
+from stateward.chart.children import Child
 from stateward.chart.nodes import Chart
 from stateward.chart.scope import Scope
 from stateward.chart.values import (
@@ -177,6 +178,7 @@ class State(_Source, StateMark):
         initial: its parent starts in it.
         entry: one action or a tuple of them, run when it is entered.
         exit: one action or a tuple of them, run when it is left.
+        child: a lifecycle that runs beside it for as long as it is active; its end is `done(...)`.
         sla: how long an entity may stay before it counts as stuck.
         name: its name, where the attribute's can't be used.
         description: one line for drawings and catalogues.
@@ -188,6 +190,7 @@ class State(_Source, StateMark):
         initial: bool = False,
         entry: StateHandlers = (),
         exit: StateHandlers = (),  # noqa: A002 - the field's word
+        child: Child[Any, Any] | None = None,
         sla: timedelta | None = None,
         name: str | None = None,
         description: str = "",
@@ -195,6 +198,7 @@ class State(_Source, StateMark):
         self.initial = initial
         self.entry = entry
         self.exit = exit
+        self.child = child
         self.sla = sla
         self.name = name
         self.description = description

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from stateward.chart.build import build
+from stateward.chart.children import child_document
 from stateward.chart.draft import AlreadyDraft, ChartDraft, StateDraft, TransitionDraft
 from stateward.chart.fields import FieldTypes
 from stateward.chart.handlers import Handler, HandlerRole, handler
@@ -139,13 +140,19 @@ def _state_document(chart: Chart[Any], state: StateNode, names: Mapping[Handler,
             "initial_actions": named(state.initial_actions),
             "entry": named(state.entry),
             "exit": named(state.exit),
-            "invokes": [{"start": names[each.start], "stop": names[each.stop]} for each in state.invokes],
+            "invokes": [_invoke_document(each, names) for each in state.invokes],
             "data": None if state.data is None else names[state.data],
             "default": paths(state.default),
             "default_actions": named(state.default_actions),
             "sla_s": None if state.sla is None else state.sla.total_seconds(),
             "states": [_state_document(chart, chart.states[index], names) for index in state.children],
         }
+    )
+
+
+def _invoke_document(invoke: InvokeNode, names: Mapping[Handler, str]) -> dict[str, Any]:
+    return _compact(
+        {"start": names[invoke.start], "stop": names[invoke.stop], "child": child_document(invoke)},
     )
 
 
@@ -189,6 +196,7 @@ def _compact(document: dict[str, Any]) -> dict[str, Any]:
 class _InvokeForm(msgspec.Struct, forbid_unknown_fields=True):
     start: str
     stop: str
+    child: dict[str, Any] | None = None
 
 
 class _StateForm(msgspec.Struct, forbid_unknown_fields=True):
@@ -324,7 +332,7 @@ class _Reader:
             initial_actions=self._many(form.initial_actions, path),
             entry=self._many(form.entry, path),
             exit=self._many(form.exit, path),
-            invokes=tuple(InvokeNode(*self._many((each.start, each.stop), path)) for each in form.invokes),
+            invokes=tuple(self._invoke(each, path) for each in form.invokes),
             data=self._one(form.data, "data", path),
             default=form.default,
             default_actions=self._many(form.default_actions, path),
@@ -332,6 +340,12 @@ class _Reader:
             description=form.description,
             children=[self._state(each, path) for each in form.states],
         )
+
+    def _invoke(self, form: _InvokeForm, path: str) -> InvokeNode:
+        found = InvokeNode(*self._many((form.start, form.stop), path))
+        if form.child != child_document(found):
+            raise self._error(f"has the child {form.child}, and the handler given starts {child_document(found)}", path)
+        return found
 
     def _transition(self, form: _TransitionForm) -> TransitionDraft:
         return TransitionDraft(

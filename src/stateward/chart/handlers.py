@@ -16,15 +16,24 @@ from stateward.errors import DefinitionError
 
 __all__ = ["Handler", "HandlerRole", "find_misfit", "handler"]
 
-HandlerRole = Literal["guard", "action", "data", "delay"]
+HandlerRole = Literal["guard", "action", "data", "delay", "child"]
 
-_A: dict[HandlerRole, str] = {"guard": "a guard", "action": "an action", "data": "data=", "delay": "a delay"}
+_A: dict[HandlerRole, str] = {
+    "guard": "a guard",
+    "action": "an action",
+    "data": "data=",
+    "delay": "a delay",
+    "child": "a child's context",
+}
 _SHAPES: dict[HandlerRole, str] = {
     "guard": "(context, event) or (context, event, meta), and returns a bool",
     "action": "(context, event) or (context, event, meta), and returns the context",
     "data": "(context, event) or (context, event, meta), and returns the data",
     "delay": "(context), and returns a timedelta",
+    "child": "(context), and returns the child's context",
 }
+_OF_CONTEXT = ("delay", "child")
+"""The roles whose functions are given the context, and no event."""
 
 
 class Handler:
@@ -77,7 +86,7 @@ def handler(function: Callable[..., Any] | Handler, role: HandlerRole) -> Handle
         msg = f"{name} is a generator, and {_A[role]} yields nothing"
         raise DefinitionError(msg)
     count, keywords = _count_parameters(function)
-    if count not in ({1} if role == "delay" else {2, 3}) or keywords:
+    if count not in ({1} if role in _OF_CONTEXT else {2, 3}) or keywords:
         by_name = f" and by keyword {', '.join(keywords)}" if keywords else ""
         msg = f"{name} takes {count} arguments{by_name}; {_A[role]} takes {_SHAPES[role]}"
         raise DefinitionError(msg)
@@ -104,6 +113,7 @@ def find_misfit(
     context: type[ContextMarker],
     event: type[EventMarker],
     scope: Scope,
+    child: type[ContextMarker] | None = None,
 ) -> str | None:
     """Why a handler's annotations don't fit its place, in words; None if they do or say nothing.
 
@@ -115,6 +125,7 @@ def find_misfit(
         context: the lifecycle's context class.
         event: the class of the events that reach it.
         scope: the names around the lifecycle, by which annotations written as text are resolved.
+        child: for a child's context, its class.
     """
     function: Any = reference.call
     while hasattr(function, "__wrapped__"):
@@ -128,13 +139,18 @@ def find_misfit(
         parameters = parameters[1:]
     wanted: list[tuple[str, type]] = [("context", context), ("event", event), ("meta", Meta)]
     # A parameter with a default is the author's own.
-    filled = 1 if role == "delay" else 3 if reference.wants_meta else 2
+    filled = 1 if role in _OF_CONTEXT else 3 if reference.wants_meta else 2
     for parameter, (what, given) in zip(parameters[:filled], wanted, strict=False):
         annotated = _resolved(annotations.get(parameter, Any), function, scope)
         if not _accepts(annotated, given):
             return f"{reference.name} takes {what} {_name(annotated)}, and would get {_name(given)}"
     returned = _resolved(annotations.get("return", Any), function, scope)
-    return None if returned is Any else _misfit_of_return(reference.name, role, returned, context)
+    if returned is Any:
+        return None
+    if child is not None:
+        fits = all(_produces(arm, child) for arm in _arms(returned))
+        return None if fits else f"{reference.name} returns {_name(returned)}; the child takes {child.__name__}"
+    return _misfit_of_return(reference.name, role, returned, context)
 
 
 def _misfit_of_return(name: str, role: HandlerRole, returned: Any, context: type[ContextMarker]) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
+from stateward.chart.children import child_of
 from stateward.chart.handlers import Handler
 from stateward.chart.nodes import (
     Chart,
@@ -45,6 +46,7 @@ def state_lines(chart: Chart[Any], state: StateNode, quote: Quote) -> tuple[str,
     ]
     if state.data is not None:
         lines.append(label_with_actions("data", (state.data,), quote))
+    lines += [f"child {quote(child.chart.kind)}" for child in map(child_of, state.invokes) if child is not None]
     stays = (each for each in chart.transitions if each.source == state.index and not each.targets)
     return (*lines, *(arc_label(chart, each, quote) for each in stays))
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from stateward.chart.children import children_of
 from stateward.chart.graph import able_to_finish, find_blocked, reachable, top_finals
 from stateward.chart.handlers import Handler
 from stateward.chart.impure import Impurity
@@ -190,6 +191,8 @@ def _places(chart: Chart[Any]) -> Iterator[_Place]:
         data = () if state.data is None else (state.data,)
         for each in (*state.entry, *state.exit, *state.initial_actions, *state.default_actions, *data):
             yield state.path, each, called_with(Event), state.origin
+    for path, child in children_of(chart).items():
+        yield path, child.context, (chart.context_type,), chart.state(path).origin
     for transition in chart.transitions:
         trigger = transition.trigger
         given = called_with(Event if trigger is None else trigger.event_class)

@@ -241,6 +241,8 @@ class Chart(Generic[C]):
         """The paths of the declaring class's states, by the identity of their declaration."""
         self.tables: Any = None
         """The kernel's, filled by it the first time it steps this chart."""
+        self.invokes = any(state.invokes for state in states)
+        """Whether something runs beside any of its states, so that whoever runs the chart has to run that too."""
         self._by_path = {state.path: state for state in states}
 
     def state(self, path: str) -> StateNode:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from itertools import combinations
 from typing import Any
 
+from stateward.chart.children import child_of
 from stateward.chart.draft import AlreadyDraft, ChartDraft, StateDraft, TransitionDraft
 from stateward.chart.graph import reachable, top_finals
 from stateward.chart.handlers import Handler, HandlerRole, find_misfit
@@ -196,7 +197,10 @@ def _of_trigger(transition: TransitionDraft, states: _States) -> Iterator[_Probl
         finals = [child for child in state.children if child.kind is StateKind.FINAL]
         if state.kind is StateKind.COMPOSITE and not finals:
             yield subject, f"waits for {state.path} to be done, which has no final child", origin
-        if state.kind not in (StateKind.COMPOSITE, StateKind.PARALLEL):
+        children = [child for child in map(child_of, state.invokes) if child is not None]
+        if any(not top_finals(child.chart) for child in children):
+            yield subject, f"waits for the child of {state.path} to be done, which has no final state", origin
+        if state.kind not in (StateKind.COMPOSITE, StateKind.PARALLEL) and not children:
             yield subject, f"waits for {state.path} to be done, which is {state.kind.value}", origin
     if isinstance(trigger, TimerTrigger) and isinstance(trigger.delay, timedelta) and trigger.delay <= timedelta(0):
         yield subject, f"has the delay {trigger.delay}, which is not positive: use always(...)", origin
@@ -303,6 +307,13 @@ def _of_handlers(draft: ChartDraft) -> Iterator[_Problem]:
         problem = find_misfit(reference, role, draft.context_type, event, draft.scope)
         if problem:
             yield subject, problem, origin
+    for state in draft.root.walk():
+        for child in map(child_of, state.invokes):
+            if child is not None:
+                context, taken = draft.context_type, child.chart.context_type
+                problem = find_misfit(child.context, "child", context, Event, draft.scope, taken)
+                if problem:
+                    yield state.path, problem, state.origin
 
 
 _Place = tuple[str, Handler | None, HandlerRole, type[EventMarker], str]

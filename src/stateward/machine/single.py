@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Generic, Self, TypeVar, cast
 
 from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, Meta, State, chart_of
-from stateward.errors import MachineBusy, Refusal, Refused, SnapshotInvalid
+from stateward.errors import DefinitionError, MachineBusy, Refusal, Refused, SnapshotInvalid
 from stateward.kernel import Explanation, Snapshot, Step, accepts, advance, explain, start
 from stateward.kernel.step import NO_META, check_context, is_start_quiet
 
@@ -35,6 +35,8 @@ class MachineBase(Generic[C]):
     The ways of keeping callers apart differ in `send` alone, and are classes of their own.
     """
 
+    runs_children = False
+    """Whether it runs what its states declare as their children."""
     __slots__ = ("_listeners", "_origin", "_snapshot")
 
     def __init__(
@@ -58,6 +60,8 @@ class MachineBase(Generic[C]):
             ActionFailed: an entry handler raised.
         """
         chart = lifecycle if isinstance(lifecycle, Chart) else chart_of(lifecycle)
+        if chart.invokes and not self.runs_children:
+            raise self._childless(chart)
         step = start(chart, context, meta)
         self._snapshot = step.snapshot
         # A start that ran no handler can be told again from its context, and keeps nothing else.
@@ -82,6 +86,8 @@ class MachineBase(Generic[C]):
             problem = f"this position belongs to {snapshot.position.chart!r}, not to {chart!r}"
             raise SnapshotInvalid(problem, lifecycle=chart.kind, state=snapshot.state)
         check_context(chart, snapshot.context, snapshot.state)
+        if chart.invokes and not cls.runs_children:
+            raise cls._childless(chart)
         machine = cls.__new__(cls)
         machine._prepare()
         machine._snapshot = snapshot
@@ -91,6 +97,13 @@ class MachineBase(Generic[C]):
 
     def _prepare(self) -> None:
         """Set up what a subclass adds, where `__init__` does not run."""
+
+    @classmethod
+    def _childless(cls, chart: Chart[Any]) -> DefinitionError:
+        """The error of a chart whose states have children, which only a FamilyMachine runs."""
+        subject = next(state.path for state in chart.states if state.invokes)
+        problem = f"has a child, which no {cls.__name__} runs: a FamilyMachine does"
+        return DefinitionError(problem, lifecycle=chart.kind, subject=subject)
 
     @property
     def started(self) -> Step[C]:
