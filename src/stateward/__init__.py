@@ -10,6 +10,7 @@ from stateward.chart import (
     Action,
     Actions,
     Chart,
+    Child,
     Composite,
     Context,
     ContextMarker,
@@ -27,9 +28,11 @@ from stateward.chart import (
     Meta,
     Parallel,
     Raise,
+    StartChild,
     Started,
     State,
     States,
+    StopChild,
     after,
     always,
     chart_of,
@@ -71,7 +74,7 @@ from stateward.kernel import (
     start,
     step,
 )
-from stateward.machine import Machine, MutexMachine, SwapMachine
+from stateward.machine import FamilyMachine, FamilySnapshot, Machine, MutexMachine, SwapMachine
 
 if TYPE_CHECKING:
     from stateward.engine import AsyncEngine, Engine, Retention, Sending
@@ -106,6 +109,7 @@ __all__ = [
     "CallerError",
     "ChannelMachine",
     "Chart",
+    "Child",
     "Composite",
     "Conflict",
     "Context",
@@ -126,6 +130,8 @@ __all__ = [
     "EventMarker",
     "Explanation",
     "Fact",
+    "FamilyMachine",
+    "FamilySnapshot",
     "Final",
     "FoundNotDone",
     "FrozenMap",
@@ -157,11 +163,13 @@ __all__ = [
     "SnapshotInvalid",
     "Snooze",
     "Stage",
+    "StartChild",
     "Started",
     "State",
     "States",
     "StatewardError",
     "Step",
+    "StopChild",
     "StopWaiting",
     "SwapMachine",
     "TimerSet",

@@ -1,9 +1,9 @@
 """Children: a lifecycle that runs beside a state of another one, for as long as that state is active.
 
-A declared child becomes two actions of its state, as any `InvokeNode` has them: one asks for the child's start, where the
-macrostep that entered the state has come to rest, with a context made of the parent's; the other asks for its end.
-They are effects like others, data in a Step; whoever runs the parent runs the child, and tells the parent
-of its end by the state's Done event, which carries what the child's final state gives.
+A declared child becomes two actions of its state, as any `InvokeNode` has them: one asks for the child's start, where
+the macrostep that entered the state has come to rest, with a context made of the parent's; the other asks for its end.
+They are effects like others, data in a Step; whoever runs the parent runs the child, and tells the parent of its end by
+the state's Done event, which carries what the child's final state gives.
 """
 
 from __future__ import annotations
@@ -116,12 +116,13 @@ def invoke_of(state: str, child: object) -> InvokeNode:
     if not isinstance(child, Child):
         problem = f"has the child {child!r}: say child=Child(PaymentLifecycle, payment_of)"
         raise DefinitionError(problem)
-    declared: Any = child.lifecycle  # pyright: ignore[reportUnknownMemberType]
-    chart: object = declared if isinstance(declared, Chart) else getattr(declared, "__chart__", None)
-    if not isinstance(chart, Chart):
+    given: Any = child
+    declared: type[Lifecycle[Any]] | Chart[Any] = given.lifecycle
+    chart: Chart[Any] | None = declared if isinstance(declared, Chart) else getattr(declared, "__chart__", None)
+    if chart is None:
         problem = f"has a child of {getattr(declared, '__name__', declared)!s}, which is no lifecycle"
         raise DefinitionError(problem)
-    starts = StartsChild(state, chart, handler(child.context, "child"))
+    starts = StartsChild(state, chart, handler(given.context, "child"))
     stops = _StopsChild(state)
     return InvokeNode(Handler(starts.__qualname__, starts), Handler(stops.__qualname__, stops))
 

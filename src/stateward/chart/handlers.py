@@ -113,6 +113,7 @@ def find_misfit(
     context: type[ContextMarker],
     event: type[EventMarker],
     scope: Scope,
+    *,
     child: type[ContextMarker] | None = None,
 ) -> str | None:
     """Why a handler's annotations don't fit its place, in words; None if they do or say nothing.

@@ -311,7 +311,7 @@ def _of_handlers(draft: ChartDraft) -> Iterator[_Problem]:
         for child in map(child_of, state.invokes):
             if child is not None:
                 context, taken = draft.context_type, child.chart.context_type
-                problem = find_misfit(child.context, "child", context, Event, draft.scope, taken)
+                problem = find_misfit(child.context, "child", context, Event, draft.scope, child=taken)
                 if problem:
                     yield state.path, problem, state.origin
 

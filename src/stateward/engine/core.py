@@ -107,6 +107,9 @@ class EngineCore:
         self.charts: dict[tuple[str, int], Chart[Any]] = {}
         for each in lifecycles:
             chart = chart_given(each)
+            if chart.invokes:
+                problem = "has states with children, which no ledger keeps: a FamilyMachine runs them in memory"
+                raise DefinitionError(problem, lifecycle=chart.kind)
             before = self.charts.setdefault((chart.kind, chart.version), chart)
             if before != chart:
                 problem = f"version {chart.version} is given twice, with different digests"

@@ -1,7 +1,8 @@
 """A lifecycle in one process, in memory: one class for each way of keeping callers apart.
 
 `Machine` has a single owner, `MutexMachine` a lock, `SwapMachine` compares and swaps, `ChannelMachine` is
-owned by a task; `FamilyMachine` runs the children of its states. All share one step path, `kernel.advance`, and one reading side.
+owned by a task; `FamilyMachine` runs the children of its states. All share one step path, `kernel.advance`, and one
+reading side.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,9 +1,9 @@
 """A machine whose states run children: lifecycles beside a state, for as long as it is active.
 
 The kernel's steps say which children are to be started and stopped, as effects; this machine does it. A child is a
-machine of the same kind, and takes events as any other. When it has finished, its parent is given the Done event of the state,
-with the data of the child's final state; when the state is left before, the child is stopped: its exit handlers run, and
-it takes no more events.
+machine of the same kind, and takes events as any other. When it has finished, its parent is given the Done event of the
+state, with the data of the child's final state; when the state is left before, the child is stopped: its exit handlers
+run, and it takes no more events.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from stateward.chart import Chart, Handler
+from stateward.chart.children import StartsChild
 from stateward.chart.nodes import (
     DoneTrigger,
     EventTrigger,
@@ -127,7 +128,7 @@ class _Writer:
             element.attributes |= self._initial_attribute(state)
         element.children += self._entry(state)
         element.children += self._exit(state)
-        element.children += [call.invocation.element for call in self._starts(state)]
+        element.children += self._invokes(state)
         element.children += [self._transition(each) for each in self._chart.transitions if each.source == state.index]
         element.children += [self._state(self._chart.states[index]) for index in state.children]
         return element
@@ -176,9 +177,15 @@ class _Writer:
         for timer, _ in self._timers(state):
             yield _holding("onexit", [Element("cancel", {"sendid": timer})])
 
-    def _starts(self, state: StateNode) -> Iterator[Start]:
-        calls: list[object] = [each.start.call for each in state.invokes]
-        return (call for call in calls if isinstance(call, Start))
+    def _invokes(self, state: StateNode) -> Iterator[Element]:
+        for each in state.invokes:
+            call: object = each.start.call
+            if isinstance(call, Start):
+                yield call.invocation.element
+            elif isinstance(call, StartsChild):  # the function that gives its context stays behind
+                invoke = Element("invoke", {"id": self._id(state.index)})
+                invoke.children.append(_holding("content", [_Writer(call.chart).root()]))
+                yield invoke
 
     def _timers(self, state: StateNode) -> list[tuple[str, timedelta | Handler]]:
         found: dict[str, timedelta | Handler] = {}
@@ -214,6 +221,8 @@ class _Writer:
             case EventTrigger(event):  # its subclasses trigger too
                 names = [name for name, each in self._chart.events.items() if issubclass(each, event)]
                 return " ".join(map(self._event_name, names))
+            case DoneTrigger(state) if self._chart.state(state).invokes:
+                return f"done.invoke.{self._id(self._chart.state(state).index)}"
             case DoneTrigger(state):
                 return f"done.state.{self._id(self._chart.state(state).index)}"
             case TimerTrigger(timer):
