@@ -10,6 +10,7 @@ from typing import Any
 
 from stateward import (
     Actions,
+    Child,
     Composite,
     Context,
     Done,
@@ -391,3 +392,14 @@ def too_many_parameters() -> None:
 def done_reads(order: Order, event: Done) -> Order:
     return order.replace(total=event.stat)  # tell: mypy basedpyright
 missing_facts(Fine, "missing")  # tell: mypy basedpyright
+
+
+def same_parcel(parcel: Parcel) -> Parcel:
+    return parcel
+
+
+def child_of_another_context() -> None:
+    class Wrong(Lifecycle[Parcel]):
+        a = State(initial=True, child=Child(Fine, same_parcel))  # tell: mypy basedpyright building
+        end = Final()
+        go = on(Ship, a.to(end))

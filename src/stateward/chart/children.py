@@ -20,14 +20,20 @@ from stateward.errors import DefinitionError
 if TYPE_CHECKING:
     from stateward.chart.declaration import Lifecycle
 
-__all__ = ["Child", "StartChild", "StartsChild", "StopChild", "child_document", "child_of", "children_of", "invoke_of"]
+__all__ = ["AnyChild", "Child", "StartChild", "StartsChild", "StopChild", "child_document", "child_of", "children_of", "invoke_of"]
 
 C = TypeVar("C", bound=ContextMarker)
 K = TypeVar("K", bound=ContextMarker)
 """The child's context."""
 
 
-class Child(Generic[C, K]):
+class AnyChild:
+    """A child of whatever contexts."""
+
+    __slots__ = ()
+
+
+class Child(AnyChild, Generic[C, K]):
     """What runs beside a state: `State(child=Child(PaymentLifecycle, payment_of))`.
 
     Args:
@@ -107,22 +113,21 @@ class _StopsChild:
         return hash((_StopsChild, self.state))
 
 
-def invoke_of(state: str, child: object) -> InvokeNode:
+def invoke_of(state: str, child: Any) -> InvokeNode:
     """A declared child as the two actions of its state.
 
     Raises:
         DefinitionError: it is no child, or its lifecycle or its function is none.
     """
-    if not isinstance(child, Child):
+    if not issubclass(type(child), Child):
         problem = f"has the child {child!r}: say child=Child(PaymentLifecycle, payment_of)"
         raise DefinitionError(problem)
-    given: Any = child
-    declared: type[Lifecycle[Any]] | Chart[Any] = given.lifecycle
+    declared: type[Lifecycle[Any]] | Chart[Any] = child.lifecycle
     chart: Chart[Any] | None = declared if isinstance(declared, Chart) else getattr(declared, "__chart__", None)
     if chart is None:
         problem = f"has a child of {getattr(declared, '__name__', declared)!s}, which is no lifecycle"
         raise DefinitionError(problem)
-    starts = StartsChild(state, chart, handler(given.context, "child"))
+    starts = StartsChild(state, chart, handler(child.context, "child"))
     stops = _StopsChild(state)
     return InvokeNode(Handler(starts.__qualname__, starts), Handler(stops.__qualname__, stops))
 

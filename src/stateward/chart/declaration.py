@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar, overload
 
 from stateward.chart.body import ArcMark, Body, StateMark, TransitionMark, origin, refusal
-from stateward.chart.children import Child
+from stateward.chart.children import AnyChild
 from stateward.chart.nodes import Chart
 from stateward.chart.scope import Scope
 from stateward.chart.values import (
@@ -190,7 +190,7 @@ class State(_Source, StateMark):
         initial: bool = False,
         entry: StateHandlers = (),
         exit: StateHandlers = (),  # noqa: A002 - the field's word
-        child: Child[Any, Any] | None = None,
+        child: AnyChild | None = None,
         sla: timedelta | None = None,
         name: str | None = None,
         description: str = "",
