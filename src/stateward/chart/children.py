@@ -20,7 +20,17 @@ from stateward.errors import DefinitionError
 if TYPE_CHECKING:
     from stateward.chart.declaration import Lifecycle
 
-__all__ = ["AnyChild", "Child", "StartChild", "StartsChild", "StopChild", "child_document", "child_of", "children_of", "invoke_of"]
+__all__ = [
+    "AnyChild",
+    "Child",
+    "StartChild",
+    "StartsChild",
+    "StopChild",
+    "child_document",
+    "child_of",
+    "children_of",
+    "invoke_of",
+]
 
 C = TypeVar("C", bound=ContextMarker)
 K = TypeVar("K", bound=ContextMarker)
