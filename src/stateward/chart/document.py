@@ -111,6 +111,7 @@ def to_document(chart: Chart[Any]) -> dict[str, Any]:
             "initial": root["initial"],
             "initial_actions": root.get("initial_actions"),
             "before": None if chart.before is None else names[chart.before],
+            "driver": None if chart.driver is None else chart.driver.name,
             "states": root["states"],
             "transitions": [_transition_document(chart, each, names) for each in chart.transitions],
             "already": [

@@ -13,7 +13,7 @@ import enum
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ __all__ = [
     "AlreadyNode",
     "Chart",
     "DoneTrigger",
+    "Driver",
     "EventTrigger",
     "GuardErrorPolicy",
     "InvokeNode",
@@ -199,6 +200,21 @@ GuardErrorPolicy = Callable[[Exception, EventMarker], EventMarker]
 """Turns a guard's exception into an internal event; the guard counts as false."""
 
 
+class Driver(Protocol):
+    """Runs a chart that has more to a step than one macrostep, on the macrosteps of the kernel; pure as they are."""
+
+    name: str
+    """What documents and digests call it."""
+
+    def start(self, chart: Any, context: Any, meta: Any) -> Any:
+        """`kernel.start` of such a chart."""
+        ...
+
+    def advance(self, snapshot: Any, event: Any, meta: Any) -> Any:
+        """`kernel.advance` of such a chart."""
+        ...
+
+
 class Chart(Generic[C]):
     """A lifecycle compiled: immutable, versioned, with a digest. Charts of equal digest are equal.
 
@@ -218,6 +234,7 @@ class Chart(Generic[C]):
         description: str = "",
         before: Handler | None = None,
         guard_error: GuardErrorPolicy | None = None,
+        driver: Driver | None = None,
     ) -> None:
         self.kind = kind
         """The wire name of the lifecycle, `Order`."""
@@ -235,6 +252,10 @@ class Chart(Generic[C]):
         """An action that runs on each event, internal ones included, before transitions are selected."""
         self.guard_error = guard_error
         """What a raising guard leads to; None: the step fails."""
+        self.driver = driver
+        """What runs its macrosteps; None: each event is one."""
+        self.kept: Callable[[Chart[Any]], Chart[Any]] | None = None
+        """What makes the chart that a ledger keeps of this one; None: it is kept as it is."""
         self.lifecycle: type | None = None
         """The declaring class, if there is one."""
         self.declared: dict[int, str] = {}

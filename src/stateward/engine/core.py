@@ -330,7 +330,9 @@ class EngineCore:
 
 def chart_given(lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> Chart[Any]:
     """The chart of a lifecycle that is given as a class, or as the chart itself."""
-    return lifecycle if isinstance(lifecycle, Chart) else chart_of(lifecycle)
+    if not isinstance(lifecycle, Chart):
+        return chart_of(lifecycle)
+    return lifecycle if lifecycle.kept is None else lifecycle.kept(lifecycle)
 
 
 def by_state(lines: Iterable[tuple[str, int, str, int]]) -> dict[str, int]:

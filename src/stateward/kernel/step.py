@@ -48,8 +48,10 @@ __all__ = [
     "YIELD_LIMIT",
     "accepts",
     "advance",
+    "advance_once",
     "leave",
     "start",
+    "start_once",
     "step",
 ]
 
@@ -75,6 +77,14 @@ def start(chart: Chart[C], context: C, meta: Meta = NO_META) -> Step[C]:
         EndlessLoop: the start did not come to rest.
     """
     check_context(chart, context, "the start")
+    if chart.driver is not None:
+        driven: Step[C] = chart.driver.start(chart, context, meta)
+        return driven
+    return start_once(chart, context, meta)
+
+
+def start_once(chart: Chart[C], context: C, meta: Meta = NO_META) -> Step[C]:
+    """The macrostep of a start, for whoever drives a chart."""
     plan = tables_of(chart).start_plan
     if plan.is_quiet:
         return Step(plan.microsteps, Snapshot(plan.target, context), (), plan.timers_set)
@@ -117,7 +127,11 @@ def advance(  # noqa: C901, PLR0912 - the hot path, kept in one frame: a call co
     node = position.fast.get(type(event))
     if node is None:
         if not position.tables.is_plain or not isinstance(event, EventMarker):
-            return Macrostep(snapshot, event, meta).handle()
+            driver = position.tables.chart.driver
+            if driver is not None:
+                driven: Step[C] | Refusal = driver.advance(snapshot, event, meta)
+                return driven
+            return advance_once(snapshot, event, meta)
         node = position.tables.root(position, event.trigger_key())
     while type(node) is Fork:
         if node.wants_meta:
@@ -153,6 +167,11 @@ def advance(  # noqa: C901, PLR0912 - the hot path, kept in one frame: a call co
     elif type(node) is Nothing and node.refusal is not None:
         return node.refusal
     return Macrostep(snapshot, event, meta).handle_from(node)
+
+
+def advance_once(snapshot: Snapshot[C], event: EventMarker, meta: Meta = NO_META) -> Step[C] | Refusal:
+    """One macrostep, for whoever drives a chart."""
+    return Macrostep(snapshot, event, meta).handle()
 
 
 def leave(snapshot: Snapshot[C], event: EventMarker, meta: Meta = NO_META) -> Step[C]:

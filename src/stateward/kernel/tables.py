@@ -96,7 +96,7 @@ class Tables:
         self._atoms = frozenset(bits(self.structure.atomic))
         self._scale = 1 + (len(chart.states) + len(chart.transitions)) // 64
         """How many entries of an ordinary chart an entry of this one may take the room of."""
-        self.is_plain = chart.before is None and chart.guard_error is None
+        self.is_plain = chart.before is None and chart.guard_error is None and chart.driver is None
         """Whether the short way through a step may be taken: no hook runs before selection or on a guard's error."""
         self.timers = self._timers_by_state()
         """For each state, the timers that live as long as it."""

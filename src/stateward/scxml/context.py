@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
 from stateward.chart import Context, Event, EventMarker, Meta
 from stateward.scxml.ids import id_of
-from stateward.scxml.messages import HTTP_TYPE, ORIGIN_TYPE, event_record
+from stateward.scxml.keeping import event_from_json, event_to_json, from_json, to_json
+from stateward.scxml.messages import HTTP_TYPE, ORIGIN_TYPE, ScxmlEvent, event_record
 from stateward.scxml.run import Run
 from stateward.scxml.values import MapValue, Value
 
 __all__ = ["Data", "location_of", "new_data", "run_of"]
+
+
+class Waiting(Struct, frozen=True):
+    """A delayed message."""
+
+    timer: str
+    """The timer that it waits for."""
+    sendid: str
+    event: ScxmlEvent
 
 
 class Data(Context, frozen=True):
@@ -28,6 +43,10 @@ class Data(Context, frozen=True):
     """Whether a parent has invoked the session."""
     started: int = 0
     """How many ids have been made up for `<invoke>`."""
+    waiting: tuple[Waiting, ...] = ()
+    """Of a session that a ledger keeps, the messages to itself whose time has not come; in order of sending."""
+    delayed: int = 0
+    """How many of them there have been."""
     sent: int = 0
     """How many ids have been made up for `<send>`."""
     result: Value = None
@@ -40,6 +59,58 @@ class Data(Context, frozen=True):
         """The event processors that the session takes part in, `_ioprocessors`."""
         found = self.system.items.get("_ioprocessors")
         return found if isinstance(found, MapValue) else MapValue()
+
+    def model_dump(self, mode: str = "json") -> dict[str, Any]:  # noqa: ARG002 - it is plain either way
+        """The data as a ledger keeps them, without what is as it usually is."""
+        last = self.last
+        kept: dict[str, Any] = {
+            "variables": to_json(self.variables),
+            "system": to_json(self.system),
+            "bound": sorted(self.bound),
+            "waiting": [[each.timer, each.sendid, event_to_json(each.event)] for each in self.waiting],
+            "delayed": self.delayed,
+            "sent": self.sent,
+            "result": to_json(self.result),
+            "last": event_to_json(last) if isinstance(last, ScxmlEvent) else None,
+        }
+        return {name: value for name, value in kept.items() if value not in (None, [], 0, {"map": []})}
+
+    @classmethod
+    def model_validate_json(cls, text: str | bytes) -> Data:
+        """The data that a ledger has kept.
+
+        Raises:
+            ValueError: they are none.
+        """
+        kept = msgspec.json.decode(text, type=_Kept)
+        waiting = (Waiting(timer, sendid, event_from_json(ScxmlEvent, event)) for timer, sendid, event in kept.waiting)
+        variables, system = (from_json({"map": []} if each is None else each) for each in (kept.variables, kept.system))
+        if not isinstance(variables, MapValue) or not isinstance(system, MapValue):
+            message = "the variables are no map"
+            raise ValueError(message)
+        return cls(
+            variables=variables,
+            system=system,
+            bound=kept.bound,
+            waiting=tuple(waiting),
+            delayed=kept.delayed,
+            sent=kept.sent,
+            result=from_json(kept.result),
+            last=None if kept.last is None else event_from_json(ScxmlEvent, kept.last),
+        )
+
+
+class _Kept(Struct, forbid_unknown_fields=True):
+    """What `Data.model_dump` writes."""
+
+    variables: Any = None
+    system: Any = None
+    bound: frozenset[str] = frozenset()
+    waiting: list[tuple[str, str, dict[str, Any]]] = []
+    delayed: int = 0
+    sent: int = 0
+    result: Any = None
+    last: dict[str, Any] | None = None
 
 
 def location_of(session: str) -> str:

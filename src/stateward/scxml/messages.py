@@ -10,6 +10,7 @@ import msgspec
 from stateward.chart import Done, Effect, Event, EventMarker
 from stateward.chart.nodes import Trigger
 from stateward.scxml.ids import id_of
+from stateward.scxml.keeping import event_from_json, event_to_json
 from stateward.scxml.values import MapValue, RecordValue, Value
 
 __all__ = [
@@ -54,6 +55,19 @@ class ScxmlEvent(Event, frozen=True):
     """Which invocation it comes from, if it comes from a child."""
     raw: str | None = None
     """The request that brought it, if it came over HTTP."""
+
+    def model_dump(self, mode: str = "json") -> dict[str, Any]:  # noqa: ARG002 - it is plain either way
+        """The event as a ledger keeps it."""
+        return event_to_json(self)
+
+    @classmethod
+    def model_validate_json(cls, text: str | bytes) -> ScxmlEvent:
+        """The event that a ledger has kept.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return event_from_json(cls, msgspec.json.decode(text, type=dict[str, Any]))
 
     def trigger_key(self) -> Any:
         """Transitions wait for names."""

@@ -15,6 +15,7 @@ from stateward.scxml.content import Block, Condition
 from stateward.scxml.context import Data
 from stateward.scxml.datamodel import Datamodel
 from stateward.scxml.document import DoneData, Ending, LateData, Prologue, data_elements, result_of
+from stateward.scxml.durable import kept_chart
 from stateward.scxml.executing import Failure
 from stateward.scxml.ids import name_for
 from stateward.scxml.invoking import Invocation, Receiving, documents_in
@@ -130,9 +131,11 @@ class _Reader:
             guard_error=_guard_error,
         )
         try:
-            return build(draft, stacklevel=None)
+            chart: Chart[Data] = build(draft, stacklevel=None)
         except DefinitionError as error:
             raise self._of_definition(error) from None
+        chart.kept = kept_chart
+        return chart
 
     # States.
 

@@ -89,6 +89,12 @@ class Compound:
         """
         raise NotImplementedError
 
+    def model_dump(self, mode: str = "json") -> Any:  # noqa: ARG002 - it is plain either way
+        """The value as a ledger keeps it."""
+        from stateward.scxml.keeping import to_json  # noqa: PLC0415 - it is made of values
+
+        return to_json(cast("Value", self))
+
     def __repr__(self) -> str:
         parts: list[str] = []
         self.write(parts, TEXT_LIMIT)

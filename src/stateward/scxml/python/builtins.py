@@ -58,10 +58,11 @@ class Builtin(CallableValue):
         return self.name
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        return _builtin, (self.name,)
+        return make_builtin, (self.name,)
 
 
-def _builtin(name: str) -> Builtin:
+def make_builtin(name: str) -> Builtin:
+    """A function read back from its name."""
     return BUILTINS[name]
 
 

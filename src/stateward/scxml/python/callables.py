@@ -121,10 +121,10 @@ class FunctionValue(CallableValue):
         return f"<function {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _function, self._key()
+        return make_function, self._key()
 
 
-def _function(source: str, defaults: Sequence[Value], around: MapValue, knows_itself: bool) -> FunctionValue:
+def make_function(source: str, defaults: Sequence[Value], around: MapValue, knows_itself: bool) -> FunctionValue:
     """A function read back from its text."""
     from stateward.scxml.python.expressions import lambda_template  # noqa: PLC0415 - they make functions
     from stateward.scxml.python.statements import function_template  # noqa: PLC0415
