@@ -386,7 +386,7 @@ def test_other_machines_and_engines_say_that_they_run_no_children() -> None:
     with pytest.raises(DefinitionError, match="a FamilyMachine does"):
         Machine.restore(CartLifecycle, snapshot)
     with pytest.raises(DefinitionError, match="no ledger keeps"):
-        Engine("memory:", lifecycles=[CartLifecycle])
+        Engine("memory://", lifecycles=[CartLifecycle])
 
 
 # What is declared, drawn and written.

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from stateward.cli.scxml import command
-from stateward.scxml import listening, messages, posting, processor, reader, run, session, values, xml
+from stateward.scxml import durable, listening, messages, posting, processor, reader, run, session, values, xml
 from stateward.scxml.cases import run_case
 from stateward.scxml.python import builtins, formats, syntax
 from tests.scxml.manifest import EXPECTED_TO_FAIL, ROOT
@@ -62,6 +62,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         f"{processor.SESSION_LIMIT:,} sessions", f"go {processor.DEPTH_LIMIT} deep",
         f"{posting.BODY_LIMIT:,} bytes and {posting.TIMEOUT.seconds} seconds", f"{posting.INBOX_LIMIT:,} wait",
         f"{listening.CONNECTIONS_LIMIT} are read", f"{listening.HEAD_LIMIT:,} bytes",
+        f"of the queue, up to {durable.EVENT_LIMIT:,}:", f"at most {durable.WAITING_LIMIT:,} of them",
     )  # fmt: skip
     text = " ".join(TEXT.split())
     for limit in limits:

@@ -4,11 +4,12 @@ A document becomes a chart like any other: what only SCXML has, its data, execut
 compiled to guards and actions here, and the kernel runs it as it runs a lifecycle.
 
 `read` and `read_file` give a chart, `write` gives a document, `Session` runs one, `Processor` several together;
-`stateward.scxml.posting.HttpPort` connects them over HTTP.
+`stateward.scxml.posting.HttpPort` connects them over HTTP. An engine given the chart keeps its sessions in a ledger.
 """
 
 from stateward.errors import DocumentInvalid, EvaluationError
 from stateward.scxml.context import Data
+from stateward.scxml.durable import first_data, kept_chart
 from stateward.scxml.messages import ScxmlEvent
 from stateward.scxml.processor import Clock, MonotonicClock, Processor, VirtualClock
 from stateward.scxml.reader import read, read_file
@@ -25,6 +26,8 @@ __all__ = [
     "ScxmlEvent",
     "Session",
     "VirtualClock",
+    "first_data",
+    "kept_chart",
     "read",
     "read_file",
     "write",

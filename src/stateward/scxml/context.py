@@ -61,8 +61,7 @@ class Data(Context, frozen=True):
         return found if isinstance(found, MapValue) else MapValue()
 
     def model_dump(self, mode: str = "json") -> dict[str, Any]:  # noqa: ARG002 - it is plain either way
-        """The data as a ledger keeps them, without what is as it usually is."""
-        last = self.last
+        """The data as a ledger keeps them, without what is as it usually is, or of use within a step only."""
         kept: dict[str, Any] = {
             "variables": to_json(self.variables),
             "system": to_json(self.system),
@@ -71,7 +70,6 @@ class Data(Context, frozen=True):
             "delayed": self.delayed,
             "sent": self.sent,
             "result": to_json(self.result),
-            "last": event_to_json(last) if isinstance(last, ScxmlEvent) else None,
         }
         return {name: value for name, value in kept.items() if value not in (None, [], 0, {"map": []})}
 
@@ -96,7 +94,6 @@ class Data(Context, frozen=True):
             delayed=kept.delayed,
             sent=kept.sent,
             result=from_json(kept.result),
-            last=None if kept.last is None else event_from_json(ScxmlEvent, kept.last),
         )
 
 
@@ -110,7 +107,6 @@ class _Kept(Struct, forbid_unknown_fields=True):
     delayed: int = 0
     sent: int = 0
     result: Any = None
-    last: dict[str, Any] | None = None
 
 
 def location_of(session: str) -> str:

@@ -181,6 +181,7 @@ class _Course:
         """The end of a session: exit handlers run, and nothing waits any more."""
         self._snapshot = leave(self._snapshot, self._data.last or Started(), self._meta).snapshot
         self._forget(list(self._data.waiting))
+        self._replace(last=None)  # nobody asks for it any more
         return self._step(thaw(self._data.result))
 
     def _step(self, data: object) -> Step[Data]:

@@ -44,31 +44,36 @@ Load = Callable[[str], str]
 """What a `src` stands for; a LookupError or OSError if that can't be read."""
 
 
-def read(text: str | bytes, *, document: str = "", load: Load | None = None) -> Chart[Data]:
+def read(text: str | bytes, *, document: str = "", load: Load | None = None, version: int = 1) -> Chart[Data]:
     """A chart from the text of a document.
 
     Args:
         text: the document.
         document: what errors call it.
         load: gives the text of a `src` of `<data>`, `<script>` or `<invoke>`; without it, none can be read.
+        version: of the chart; a ledger keeps sessions under the version that they were created with.
 
     Raises:
         DocumentInvalid: it is no valid document, with the line and the element at fault.
     """
     root = parse(text, document)
     check(root, document)
-    return _Reader(root, document, load).read()
+    return _Reader(root, document, load, version).read()
 
 
-def read_file(path: str | Path) -> Chart[Data]:
+def read_file(path: str | Path, *, version: int = 1) -> Chart[Data]:
     """A chart from a file. What its `src` name is read from files beside it or below, and from nowhere else.
+
+    Args:
+        path: the file.
+        version: of the chart, as for `read`.
 
     Raises:
         DocumentInvalid: it is no valid document, with the line and the element at fault.
         OSError: the file can't be read.
     """
     path = Path(path)
-    return read(_content_of(path), document=str(path), load=lambda src: load_beside(path.parent, src))
+    return read(_content_of(path), document=str(path), load=lambda src: load_beside(path.parent, src), version=version)
 
 
 def _content_of(path: Path) -> bytes:
@@ -94,10 +99,11 @@ def load_beside(folder: Path, src: str) -> str:
 class _Reader:
     """A document on its way to a draft."""
 
-    def __init__(self, root: Element, document: str, load: Load | None) -> None:
+    def __init__(self, root: Element, document: str, load: Load | None, version: int = 1) -> None:
         self._root = root
         self._document = document
         self._load = load
+        self._version = version
         self._paths: dict[str, str] = {}
         self._room = PATHS_LIMIT
         self._names: dict[Element, str] = {}
@@ -123,7 +129,7 @@ class _Reader:
         receiving = prologue.receiving = Receiving(self._invocations)
         draft = ChartDraft(
             kind=root.get("name") or DEFAULT_NAME,
-            version=1,
+            version=self._version,
             context_type=Data,
             root=top,
             transitions=[self._transition(each, source) for each, source in self._transitions()],
