@@ -7,10 +7,12 @@ would be killed for more.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -176,7 +178,7 @@ def test_hostile_names_in_data_are_names_and_nothing_else() -> None:
 
 # Any document.
 
-IDS = ("a", "b", "c", "d.e", "p")
+STATES = ("state", "parallel", "final", "history")
 TEXTS = (
     "", " ", "a", "b", "a b", "p", "c c", "nowhere", "x", "x y", "x[0]", "1", "True", "False", "In('a')", "_event",
     "_event.data", "x + [1]", "'a'", "'x' * 10 ** 9", "9 ** 9 ** 9", "[0] * 10 ** 9", "().__class__", "foo.bar",
@@ -186,36 +188,51 @@ TEXTS = (
     "f'{x:{9 ** 9}}'", "while True: x = [x]",
 )  # fmt: skip
 """What any attribute may say: it is right now and then."""
-TAGS = sorted(RULES)
-ROOMS = sorted(tag for tag, rule in RULES.items() if rule.children)
-
 HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 fuzzed = settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=HEALTH)
 
 
 @st.composite
 def elements(draw: st.DrawFn, tag: str, depth: int) -> str:
-    """An element that the tables allow more or less, with what may be in it."""
+    """An element that the tables allow, and what may be in it; `@` stands for an id of its own, `@n` for any of all."""
     rule = RULES[tag]
     names = [*rule.must.split(), *draw(st.lists(st.sampled_from([*rule.may.split(), "id"]), max_size=3, unique=True))]
-    chosen = {name: draw(st.sampled_from(IDS if name in ("id", "initial", "target") else TEXTS)) for name in names}
-    attributes = "".join(f" {name}={json.dumps(value)}" for name, value in chosen.items()).replace("&", "&amp;")
+    if tag in STATES:
+        names = ["id"]
+    chosen: dict[str, str] = {}
+    for name in names:
+        known = dict(rule.choices).get(name)
+        if name == "id" and tag in (*STATES, "data"):
+            chosen[name] = "@"
+        elif name == "target" and tag == "transition":
+            chosen[name] = f"@{draw(st.integers(0, 9))}"
+        elif known is not None:
+            chosen[name] = draw(st.sampled_from(known.split()))
+        elif name in rule.may.split() or name in rule.must.split():
+            chosen[name] = draw(st.sampled_from(TEXTS))
     inside = ""
     if rule.children and depth > 0:
-        tags = draw(st.lists(st.sampled_from(sorted(rule.children)), max_size=4))
-        inside = "".join(draw(elements(each, depth - 1)) for each in tags)
-    elif rule.has_text:
+        tags = draw(st.lists(st.sampled_from(sorted(rule.children - {"initial", "history"})), max_size=4))
+        once = [each for n, each in enumerate(tags) if each not in rule.once.split() or each not in tags[:n]]
+        inside = "".join(draw(elements(each, depth - 1)) for each in once)
+    elif rule.has_text and not chosen.keys() & {"expr", "src"}:
         inside = draw(st.sampled_from(TEXTS)).replace("&", "&amp;").replace("<", "&lt;")
         if tag == "content" and depth > 0 and draw(st.booleans()):
             inside = f"<scxml version='1.0'>{draw(elements('state', depth - 1))}</scxml>"
+    attributes = "".join(f" {name}={quoteattr(value)}" for name, value in chosen.items())
     return f"<{tag}{attributes}>{inside}</{tag}>"
 
 
 @st.composite
 def documents(draw: st.DrawFn) -> str:
-    """A document of random elements; that of a real one at the beginning, so that some get far."""
-    body = "".join(draw(st.lists(elements("state", 4) | elements("parallel", 4) | elements("final", 2), max_size=4)))
-    return document(f"<datamodel><data id='x' expr='[1]'/></datamodel><state id='s'>{body}</state>")
+    """A document of random elements, whose ids are all there."""
+    body = "".join(draw(st.lists(elements("state", 4) | elements("parallel", 4), min_size=1, max_size=4)))
+    ids = [f"i{n}" for n in range(body.count('id="@"'))]
+    for each in ids:
+        body = body.replace('id="@"', f'id="{each}"', 1)
+    states = [each for each in ids if re.search(f'<(state|parallel|final) id="{each}"', body)]
+    body = re.sub(r'"@(\d)"', lambda found: f'"{states[int(found[1]) % len(states)]}"', body)
+    return document(f"<datamodel><data id='x' expr='[1]'/></datamodel>{body}")
 
 
 def live(text: str | bytes) -> None:
@@ -252,6 +269,12 @@ def test_any_document_is_refused_or_lives(text: str) -> None:
 
 REAL = [path.read_bytes() for path in sorted(ROOT.rglob("*.scxml"))[::7]]
 PIECES = [
+    b"0",
+    b"a",
+    b"True",
+    b" ",
+    b"s1",
+    b"[]",
     b"<",
     b">",
     b"/>",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count, islice
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from stateward.errors import EndlessLoop, StatewardError
 from stateward.scxml.messages import ScxmlEvent, Send
+from stateward.scxml.reader import Load, read
 from stateward.scxml.run import Budget, spending
 from stateward.scxml.values import size_of
 
@@ -117,7 +118,7 @@ class Processor:
     def __init__(self, clock: Clock | None = None, *, http: HttpPort | None = None) -> None:
         self.clock = clock if clock is not None else MonotonicClock()
         self.http = http
-        self._charts: dict[Hashable, Chart[Data]] = {}
+        self._charts: dict[tuple[Load | None, str | None, str | None], Chart[Data]] = {}
         self._sessions: dict[str, Session] = {}
         self.names: frozenset[str] = frozenset()
         """Their ids."""
@@ -197,13 +198,29 @@ class Processor:
         """An id for a child, unlike that of any other session here."""
         return next(name for name in (f"{parent}.{n}" for n in self._numbers) if name not in self._sessions)
 
-    def chart_of(self, key: Hashable, read: Callable[[], Chart[Data]]) -> Chart[Data]:
-        """The chart of a child's document, read when it is first asked for; the last ones are kept."""
-        found = self._charts.get(key)
+    def read_child(self, text: str | None, src: str | None, load: Load | None) -> Chart[Data]:
+        """The chart of a child's document, read when it is first asked for; the last ones are kept.
+
+        Args:
+            text: the document, unless it is in a file.
+            src: the file.
+            load: gives the text of a file.
+
+        Raises:
+            DocumentInvalid: it is no valid document.
+            LookupError: the file is no part of what may be read.
+            OSError: it can't be read.
+        """
+        found = self._charts.get((load, src, text))
         if found is None:
+            if src is not None and load is None:
+                message = "there is no folder to read from"
+                raise LookupError(message)
+            document = load(src) if src is not None and load is not None else text or ""
+            found = read(document, document=src or "invoked document", load=load)
             if len(self._charts) >= CHARTS_LIMIT:
                 self._charts.clear()
-            found = self._charts[key] = read()
+            self._charts[load, src, text] = found
         return found
 
     def has_room(self, event: ScxmlEvent) -> bool:

@@ -25,7 +25,7 @@ from stateward.scxml.python import PythonDatamodel
 from stateward.scxml.schema import check
 from stateward.scxml.xml import BYTES_LIMIT, Element, parse
 
-__all__ = ["DEFAULT_NAME", "load_beside", "read", "read_file"]
+__all__ = ["DEFAULT_NAME", "Load", "load_beside", "read", "read_file"]
 
 STATES_LIMIT = 2_000
 """States of the largest document; those of a document within it count for themselves."""

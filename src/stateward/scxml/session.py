@@ -13,7 +13,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from stateward.chart import Chart, EffectMarker, Event, Meta, Started
-from stateward.errors import DocumentInvalid, EvaluationError, Refusal, StatewardError
+from stateward.errors import EvaluationError, Refusal, StatewardError
 from stateward.kernel import Snapshot, Step, start, step
 from stateward.kernel.step import leave
 from stateward.scxml.context import Data, location_of, new_data
@@ -31,7 +31,6 @@ from stateward.scxml.messages import (
     problem_of_name,
 )
 from stateward.scxml.processor import DEPTH_LIMIT, SESSION_LIMIT, Clock, Processor
-from stateward.scxml.reader import read
 from stateward.scxml.sending import check_sendable
 from stateward.scxml.values import MapValue, Value, brief, freeze, thaw
 
@@ -381,7 +380,7 @@ class Session:
             elif any(each.invokeid == asked.invokeid for each in self.children):
                 reason = f"a child {brief(asked.invokeid)} runs already"
             else:
-                child = Session._invoked(self, self._document_of(asked), asked)
+                child = Session._invoked(self, self._chart_of(asked), asked)
                 if not child.is_finished:
                     self._children[asked.place] = child
                 return
@@ -391,29 +390,9 @@ class Session:
             reason = str(error)
         self._errors.append(error_event(kind, reason, element="invoke", invokeid=asked.invokeid))
 
-    def _document_of(self, asked: Invoke) -> Chart[Data]:
-        """The chart of a child.
-
-        Raises:
-            DocumentInvalid: it is no valid document.
-            LookupError: its file is no part of what may be read.
-            OSError: its file can't be read.
-        """
+    def _chart_of(self, asked: Invoke) -> Chart[Data]:
         assert self._prologue is not None, "only what was read from SCXML invokes"
         inline = self._prologue.invocations[asked.place].inline
-        if asked.src is None and asked.text is None:
-            if inline is None:
-                problem = "is not there"
-                raise DocumentInvalid(problem)
+        if inline is not None and asked.src is None and asked.text is None:
             return inline
-        load, src, text = self._prologue.load, asked.src, asked.text or ""
-
-        def read_it() -> Chart[Data]:
-            if src is None:
-                return read(text, document="invoked document", load=load)
-            if load is None:
-                message = "there is no folder to read from"
-                raise LookupError(message)
-            return read(load(src), document=src, load=load)
-
-        return self.processor.chart_of((load, src, text), read_it)
+        return self.processor.read_child(asked.text, asked.src, self._prologue.load)
