@@ -987,3 +987,49 @@ def test_a_run_that_was_refused_for_depth_can_go_on() -> None:
         with pytest.raises(EvaluationError, match="deep"):
             DATAMODEL.expression("f(1000)")(run)
     assert DATAMODEL.expression("f(20)")(run) == 0
+
+
+# Patterns.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "re",
+        "re.compile('(a+)+$')",
+        "'a'.re",
+        "'aaa'.match('(a+)+$')",
+        "'aaa'.fullmatch('a')",
+        "__import__('re').match('(a+)+$', 'a' * 99)",
+        "('a' * 99).findall('(a+)+$')",
+        "str.maketrans",
+    ],
+)
+def test_no_pattern_of_a_document_is_ever_compiled(text: str) -> None:
+    refused(text)
+
+
+def test_what_looks_like_a_pattern_is_a_text_to_methods() -> None:
+    assert value_of("'a(b+)c'.split('(b+)')") == freeze(["a", "c"])
+    assert value_of("'a.c'.replace('.', 'b')") == "abc"
+    assert value_of("'aaa'.count('a+')") == 0
+    assert value_of("'a*'.strip('*')") == "a"
+
+
+HARD_FOR_PATTERNS = {
+    "openings of names": "('%(' * 1000000) % {'a': 1}",
+    "per cent": "('%' * 1000001) % ()",
+    "flags": "('%' + '-#0 +' * 800000) % 1",
+    "digits of a width": "('%' + '1' * 4000000 + '.' + '1' * 3000000) % 1",
+    "widths": "('%0' * 1000000) % 1",
+    "a format of digits": "('{:' + '0' * 4000000 + '}').format(1)",
+    "names in an import": "import " + ".a" * 30_000,
+    "blanks in an import": "import " + ("." + " " * 300 + "a") * 200,
+    "dots in an import": "import " + ". " * 16_000 + "a" * 30_000,
+}
+"""Texts that go through patterns of our own, which would take for ever if one of these had to be tried in many ways."""
+
+
+@pytest.mark.parametrize("name", HARD_FOR_PATTERNS)
+def test_patterns_of_our_own_are_no_way_to_spend_time(name: str) -> None:
+    refused(HARD_FOR_PATTERNS[name])
