@@ -1,16 +1,20 @@
 """The command line: a thin face. Each command is a module of its own, loaded when it is called.
 
 Data goes to stdout and talk to stderr. Exit codes: 0 ok, 1 findings, 2 usage, 3 refused, 4 not found or
-conflict, 5 unavailable.
+conflict, 5 unavailable; 130 after Ctrl-C, and 141 when whoever read the output has gone.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
 
+from stateward.cli.suggesting import Suggesting
 from stateward.errors import ArchiveRefused, Conflict, Refused, StatewardError, UnknownEntity, WorldError
 
 __all__ = ["main"]
@@ -22,14 +26,20 @@ _EXIT_CODES: dict[type[StatewardError], int] = {
 
 _COMMANDS = {
     "archive": "Write a month of records to a file, and drop it from the ledger.",
+    "attempt": "Send an event, and take a refusal as an answer.",
+    "census": "How many entities are in each state.",
     "check": "Definition errors and lint findings of lifecycles.",
+    "completion": "Print what makes a shell complete commands, kinds, ids and events.",
+    "create": "Start an entity.",
     "db": "Bring a ledger's schema up to date, or look at it.",
     "dead": "Effects that were given up.",
     "demo": "Send an event log through a lifecycle into an embedded database, and report.",
     "diagram": "Draw a lifecycle as Mermaid or Graphviz text.",
     "doctor": "Hold a ledger against the lifecycles that are to run on it.",
     "import": "Send an event log from elsewhere through a lifecycle.",
+    "init": "Write a small project to begin with.",
     "lifecycles": "The catalogue of a module or package.",
+    "list": "Entities of a kind.",
     "pause": "Let a kind or a type of effects rest; list what rests.",
     "pending": "Effects of an entity that are not done yet.",
     "repair": "Force an entity into a configuration.",
@@ -37,15 +47,23 @@ _COMMANDS = {
     "retry": "Put effects back that were given up.",
     "run": "Work for an application: effects, timers, reconciliation.",
     "scxml": "Run and test SCXML documents; write a lifecycle as one.",
+    "send": "Send an event to an entity.",
+    "show": "An entity: its state, what it waits for, what it could take, its whole history.",
+    "stuck": "Entities past the SLA of their state.",
     "tail": "Print records as they come.",
     "timers": "Timers that run.",
+    "why": "Explain what an event would do to an entity, and why.",
 }
 """Each command is `command` in the module of its name; the help is here, so that --help loads none of them."""
-_MODULES = {"import": "importing"}
+_MODULES = {"import": "importing", "list": "listing"}
 """The modules of commands whose names no module can have."""
 
 
-class _Lazy(click.Group):
+INTERRUPTED, UNREAD = 130, 141
+"""What shells tell of programs that SIGINT and SIGPIPE have ended."""
+
+
+class _Lazy(Suggesting):
     """A group that imports a command's module when the command is looked up by itself."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -64,6 +82,12 @@ class _Lazy(click.Group):
         except StatewardError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 2))
+        except KeyboardInterrupt:
+            click.echo(err=True)  # behind the ^C that a terminal shows
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _write_nowhere()
+            ctx.exit(UNREAD)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -76,6 +100,14 @@ def _mark_blocks(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for each in command.commands.values():
             _mark_blocks(each)
+
+
+def _write_nowhere() -> None:
+    """Let what is still to be written go nowhere: Python would try again at the end, and tell that it could not."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -94,4 +126,11 @@ def _group(**_: Any) -> None:
 
 def main() -> None:
     """Run the command line of this process."""
-    _group(prog_name="stateward")
+    for stream in (sys.stdout, sys.stderr):
+        # What a terminal's encoding does not have is written as an escape: no name can make a command fail.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        _group(prog_name="stateward")
+    except KeyboardInterrupt:  # before a command has begun, or while it is being left
+        sys.exit(INTERRUPTED)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from stateward.cli.output import output_option, write_rows
+from stateward.cli.suggesting import Suggesting
 
 __all__ = ["command", "ledger_option"]
 
@@ -27,7 +28,7 @@ def ledger_option(command: F) -> F:
     return option(command)
 
 
-@click.group("db", short_help="Bring a ledger's schema up to date, or look at it.")
+@click.group("db", cls=Suggesting, short_help="Bring a ledger's schema up to date, or look at it.")
 def command() -> None:
     """The schema of a ledger. It changes by numbered files, of which each is applied once."""
 

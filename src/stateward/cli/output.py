@@ -1,11 +1,12 @@
-"""How commands write rows to stdout: a table for people, JSON for programs.
+"""How commands write to stdout: tables and lines for people, JSON for programs.
 
 A table is drawn by rich on a terminal, which keeps to its width and to NO_COLOR; anywhere else it is plain text
-in columns, each row one line.
+in columns, each row one line. Colours are for terminals alone.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-__all__ = ["output_option", "write_rows"]
+__all__ = ["dump", "is_colored", "on_one_line", "output_option", "painted", "write_object", "write_rows"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
@@ -27,7 +28,7 @@ def output_option(command: F) -> F:
         type=click.Choice(["table", "json", "jsonl"]),
         default="table",
         show_default=True,
-        help="A table, one JSON array, or a JSON object a line.",
+        help="Text for people, JSON, or JSON on one line each.",
     )
     return option(command)
 
@@ -37,22 +38,43 @@ def write_rows(rows: Sequence[Row], output: str, *, titles: Mapping[str, str]) -
 
     Args:
         rows: what to write; JSON gets all of it.
-        output: `table`, `json` or `jsonl`.
+        output: `table`, `json` (one array) or `jsonl` (an object a line).
         titles: the columns of a table, by the key of the row; none is wider than its longest text.
     """
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
+        click.echo(msgspec.json.format(dump(rows), indent=2))
     elif output == "jsonl":
         for row in rows:
-            click.echo(msgspec.json.encode(row))
+            click.echo(dump(row))
     elif rows:
-        texts = [[_text(row[key]) for key in titles] for row in rows]
+        texts = [[on_one_line(row[key]) for key in titles] for row in rows]
         write = _write_rich if sys.stdout.isatty() else _write_plain
         write(list(titles.values()), texts, [isinstance(rows[0][key], int) for key in titles])
 
 
-def _text(value: object) -> str:
-    """A cell's text on one line, without what would move a terminal's cursor."""
+def write_object(value: Row, output: str) -> None:
+    """Write one answer as a JSON object: over several lines for `json`, on one for `jsonl`."""
+    data = dump(value)
+    click.echo(msgspec.json.format(data, indent=2) if output == "json" else data)
+
+
+def dump(value: object) -> bytes:
+    """A value as JSON; what JSON does not know, which a guard may have read, as Python writes it."""
+    return msgspec.json.encode(value, enc_hook=repr)
+
+
+def is_colored() -> bool:
+    """Whether stdout shows colours, and the person wants them."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, **style: Any) -> str:
+    """A text in colour, where there is any; the styles are those of `click.style`."""
+    return click.style(text, **style) if is_colored() else text
+
+
+def on_one_line(value: object) -> str:
+    """A text on one line, without what would move a terminal's cursor."""
     return "".join(each if each.isprintable() else " " for each in str(value))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stateward.cli.output import output_option, write_rows
+from stateward.cli.suggesting import Suggesting
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -20,7 +21,7 @@ _EXISTING = click.Path(exists=True, path_type=Path)
 _DOCUMENT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group("scxml", short_help="Run and test SCXML documents; write a lifecycle as one.")
+@click.group("scxml", cls=Suggesting, short_help="Run and test SCXML documents; write a lifecycle as one.")
 def command() -> None:
     """SCXML 1.0 documents: run, tested, and written from lifecycles. All time in them is virtual."""
 

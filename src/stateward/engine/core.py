@@ -297,9 +297,9 @@ class EngineCore:
             return to_micros(entity.due_by), entity.id
         return to_micros(entity.updated_at) if operation.state is not None else 0, entity.id
 
-    def recording(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str) -> FetchHistory:
-        """The first page of an entity's records."""
-        return FetchHistory(self.kind(lifecycle), entity, None, PAGE_SIZE)
+    def recording(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str, entity: str) -> FetchHistory:
+        """The first page of an entity's records; to look needs no code."""
+        return FetchHistory(self.kind_of(lifecycle), entity, None, PAGE_SIZE)
 
     def overdue(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> ListEntities:
         """The first page of the entities past their time."""
