@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.command("attempt")
 @event_options
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> None:
+def command(ctx: click.Context, /, **given: Any) -> None:
     r"""Send EVENT to the entity of KIND with this ID, as `stateward send` does, and print what came of it.
 
     A refused event is a value here: it is printed with its explanation to stdout, and the exit code is 0. It is on

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-__all__ = ["dump", "is_colored", "on_one_line", "output_option", "painted", "write_object", "write_rows"]
+__all__ = ["dump", "is_colored", "on_one_line", "output_option", "painted", "write_lines", "write_object", "write_rows"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
@@ -50,6 +50,15 @@ def write_rows(rows: Sequence[Row], output: str, *, titles: Mapping[str, str]) -
         texts = [[on_one_line(row[key]) for key in titles] for row in rows]
         write = _write_rich if sys.stdout.isatty() else _write_plain
         write(list(titles.values()), texts, [isinstance(rows[0][key], int) for key in titles])
+
+
+def write_lines(lines: Sequence[tuple[Sequence[object], Mapping[str, Any]]]) -> None:
+    """Write lines for people, indented, their cells below each other; each line in a style of its own."""
+    texts = [[on_one_line(cell) for cell in cells] for cells, _ in lines]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for cells, (_, style) in zip(texts, lines, strict=True):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        click.echo(f"  {painted(line, **style) if style else line}")
 
 
 def write_object(value: Row, output: str) -> None:

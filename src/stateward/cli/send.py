@@ -11,7 +11,7 @@ from stateward.cli.entities import event_options, find_entity, open_lifecycles, 
 from stateward.cli.sending import explain_refusal, told_refusal, write_applied, write_refusal
 
 if TYPE_CHECKING:
-    from stateward.ledger import Applied, Entity
+    from stateward.ledger import Entity
 
 __all__ = ["command", "send_event"]
 
@@ -21,7 +21,7 @@ REFUSED = 3
 @click.command("send")
 @event_options
 @click.pass_context
-def command(ctx: click.Context, **given: Any) -> None:
+def command(ctx: click.Context, /, **given: Any) -> None:
     r"""Send EVENT to the entity of KIND with this ID.
 
     What the event says follows as field=value words, read as the types of its fields; or as one JSON object, as @file
@@ -62,7 +62,7 @@ def send_event(
     with open_lifecycles(ctx, app, ledger, lifecycles, choose=version_of(kind, entity)) as desk:
         chart, found = find_entity(desk, kind, entity)
         sent = read_event(chart, event, payload)
-        answer: Applied[Any] | Refusal = desk.call(
+        answer: Any = desk.call(
             desk.engine.attempt(chart, entity, sent, actor=who, key=key, expected_revision=expect_revision)
         )
         name = sent.trigger_label()
