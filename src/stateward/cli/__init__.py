@@ -14,7 +14,6 @@ from typing import Any
 
 import click
 
-from stateward.cli.suggesting import Suggesting
 from stateward.errors import ArchiveRefused, Conflict, Refused, StatewardError, UnknownEntity, WorldError
 
 __all__ = ["main"]
@@ -63,7 +62,7 @@ INTERRUPTED, UNREAD = 130, 141
 """What shells tell of programs that SIGINT and SIGPIPE have ended."""
 
 
-class _Lazy(Suggesting):
+class _Lazy(click.Group):
     """A group that imports a command's module when the command is looked up by itself."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -75,6 +74,15 @@ class _Lazy(Suggesting):
         command: click.Command = import_module(f"stateward.cli.{_MODULES.get(cmd_name, cmd_name)}").command
         _mark_blocks(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS:
+            from stateward.cli.suggesting import check_command
+
+            check_command(self, ctx, args[0])
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

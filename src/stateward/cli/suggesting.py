@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import click
 
-__all__ = ["Suggesting", "did_you_mean", "find_name"]
+__all__ = ["Suggesting", "check_command", "did_you_mean", "find_name"]
 
 _SHOWN_MAX = 20
 """Names that are listed where none is close."""
@@ -45,16 +44,24 @@ def find_name(what: str, word: str, known: Iterable[str]) -> str:
     raise click.UsageError(message)
 
 
+def check_command(group: click.Group, ctx: click.Context, name: str) -> None:
+    """Tell which command of a group may have been meant; click does in some releases only.
+
+    Raises:
+        click.UsageError: the group has no such command.
+    """
+    names = group.list_commands(ctx)
+    if name not in names and not name.startswith("-") and not ctx.resilient_parsing:
+        message = f"there is no command {name}{did_you_mean(name, names)}"
+        raise click.UsageError(message, ctx)
+
+
 class Suggesting(click.Group):
     """A group that tells which command may have been meant."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's own, which of some releases keeps it to itself."""
-        names = self.list_commands(ctx)
-        if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
-            message = f"there is no command {args[0]}{did_you_mean(args[0], names)}"
-            raise click.UsageError(message, ctx)
-        resolved: Any = super().resolve_command(ctx, args)
-        return resolved  # type: ignore[no-any-return]
+        """As click's own."""
+        check_command(self, ctx, args[0])
+        return super().resolve_command(ctx, args)
