@@ -58,7 +58,7 @@ def write_lines(lines: Sequence[tuple[Sequence[object], Mapping[str, Any]]]) -> 
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for cells, (_, style) in zip(texts, lines, strict=True):
         line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        click.echo(f"  {painted(line, **style) if style else line}")
+        click.echo(f"  {painted(line, **style)}")
 
 
 def write_object(value: Row, output: str) -> None:
@@ -79,7 +79,7 @@ def is_colored() -> bool:
 
 def painted(text: str, **style: Any) -> str:
     """A text in colour, where there is any; the styles are those of `click.style`."""
-    return click.style(text, **style) if is_colored() else text
+    return click.style(text, **style) if style and is_colored() else text
 
 
 def on_one_line(value: object) -> str:
