@@ -16,7 +16,7 @@ import click
 
 from stateward.errors import ArchiveRefused, Conflict, Refused, StatewardError, UnknownEntity, WorldError
 
-__all__ = ["main"]
+__all__ = ["main", "root_group"]
 
 _EXIT_CODES: dict[type[StatewardError], int] = {
     Refused: 3, ArchiveRefused: 3, UnknownEntity: 4, Conflict: 4, WorldError: 5,
@@ -130,6 +130,11 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.option("--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version.")
 def _group(**_: Any) -> None:
     """Durable state machines: draw, check and run lifecycles."""
+
+
+def root_group() -> click.Group:
+    """All commands."""
+    return _group
 
 
 def main() -> None:

@@ -39,7 +39,14 @@ def _kind(value: str) -> str:
 
 @click.command("init")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=".")
-@click.option("--kind", type=_kind, default="Order", show_default=True, help="What has a life: a word in CamelCase.")
+@click.option(
+    "--kind",
+    type=_kind,
+    metavar="WORD",
+    default="Order",
+    show_default=True,
+    help="What has a life: a word in CamelCase.",
+)
 @click.option("--name", metavar="NAME", help="The package; by default the folder's name, as far as it is one.")
 @click.pass_context
 def command(ctx: click.Context, folder: Path, *, kind: str, name: str | None) -> None:
