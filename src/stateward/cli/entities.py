@@ -117,14 +117,15 @@ def open_lifecycles(
     Raises:
         click.UsageError: the options do not go together, or name nothing.
     """
-    if targets and ctx.get_parameter_source("app") is ParameterSource.COMMANDLINE:
+    is_app_named = ctx.get_parameter_source("app") is ParameterSource.COMMANDLINE
+    if targets and is_app_named:
         message = "--app and --lifecycle exclude each other: an application has its own lifecycles"
         raise click.UsageError(message)
     if targets and ledger is None:
         message = "--lifecycle needs --ledger, which says where the entities are kept"
         raise click.UsageError(message)
-    is_by_option = ctx.get_parameter_source("ledger") is ParameterSource.COMMANDLINE
-    if not targets and is_by_option and not is_bare_enough:
+    is_ledger_named = ctx.get_parameter_source("ledger") is ParameterSource.COMMANDLINE
+    if is_ledger_named and not (targets or is_app_named or is_bare_enough):
         message = "the lifecycle is needed: name it by --lifecycle beside --ledger, or give --app instead"
         raise click.UsageError(message)
 
@@ -133,7 +134,8 @@ def open_lifecycles(
 
         return choose(store, find_all_charts(ctx, targets)) if targets else ()
 
-    with open_desk(ctx, app, ledger if targets or is_bare_enough else None, chosen) as desk:
+    takes_ledger = targets or is_bare_enough or is_ledger_named
+    with open_desk(ctx, app, ledger if takes_ledger else None, chosen) as desk:
         yield desk
 
 

@@ -82,15 +82,19 @@ def _converted(kind: Any, fields: Mapping[str, str]) -> Any:
     try:
         return convert(fields)
     except ValueError:
-        import msgspec
-
-        read = {
-            name: msgspec.json.decode(text) if text.lstrip()[:1] in ("{", "[") else text
-            for name, text in fields.items()
-        }
+        read = {name: _maybe_json(text) for name, text in fields.items()}
         if read == fields:
             raise
         return convert(read)
+
+
+def _maybe_json(text: str) -> Any:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(text) if text.lstrip()[:1] in ("{", "[") else text
+    except msgspec.DecodeError:
+        return text
 
 
 def _converter(kind: Any) -> Callable[[Any], Any]:

@@ -49,6 +49,7 @@ def command(
         stateward timers Order --due-before now --ledger sqlite:///orders.db
     """
     with open_desk(ctx, app, ledger) as desk:
+        kind = desk.kind_of(kind)
         found = desk.each(desk.engine.timers(kind, entity, due_before=due_before))
         rows = [_row(each, output) for each in take(found, limit)]
     write_rows(rows, output, titles=_TITLES)
