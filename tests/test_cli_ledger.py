@@ -448,7 +448,7 @@ def test_an_import_that_is_interrupted_goes_on(path: Path, log: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr("stateward.cli.importing.click.echo", interrupt)
         done = CliRunner().invoke(_group, [str(each) for each in words])
-    assert (done.exit_code, done.stderr.strip()) == (1, "Aborted!")
+    assert (done.exit_code, done.stderr.strip()) == (130, "Interrupted")
     done = run(*words)
     assert "1 applied, 1 already done, 2 refused; 2 of the rows by an earlier run\n" in done.stdout
     first, last = done.stderr.splitlines()

@@ -91,7 +91,7 @@ class _Lazy(click.Group):
             click.echo(f"Error: {error}", err=True)
             ctx.exit(next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 2))
         except KeyboardInterrupt:
-            click.echo(err=True)  # behind the ^C that a terminal shows
+            sys.stderr.write("\nInterrupted\n")  # below the ^C that a terminal shows
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
             _write_nowhere()

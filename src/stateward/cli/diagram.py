@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher, unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +73,8 @@ def _draw(chart: Chart[Any], form: str, state: str | None) -> str:
 
 def _compare(path: Path, place: str, form: str, text: str) -> int:
     """The exit code: 0 if the file holds the drawing, 1 if it has drifted, with the diff to the nearest one."""
+    from difflib import SequenceMatcher, unified_diff
+
     kept = path.read_text(encoding="utf-8")
     drawings = [kept]
     if path.suffix.lower() in _MARKDOWN:

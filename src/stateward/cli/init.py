@@ -103,10 +103,17 @@ def _values(folder: Path, kind: str, name: str | None) -> dict[str, str]:
         "article": article,
         "an_words": f"{article} {words}",
         "An_words": f"{article.capitalize()} {words}",
+        "app_names": _imported("Charge", f"{kind}Lifecycle"),
+        "test_names": _imported("Close", "Submit", kind, f"{kind}Lifecycle"),
         "name": variable + "_" if keyword.iskeyword(variable) else variable,
         "env": f"{package.upper()}_LEDGER",
         "version": version("stateward"),
     }
+
+
+def _imported(*names: str) -> str:
+    """Names in the order in which imports are sorted: those in capitals are constants, and first."""
+    return ", ".join(sorted(names, key=lambda each: (not each.isupper(), each.lower())))
 
 
 def _rendered(template: str, values: dict[str, str]) -> str:
