@@ -120,14 +120,14 @@ def _outbox_faults(facts: Facts, age_s_max: float) -> Iterator[Fault]:
     for kind, effect, count, oldest_at, failing, due_at in facts.outbox:
         age_s = facts.read_at - oldest_at
         if age_s > age_s_max:
-            what = f"{count:,} effects wait, the oldest for {timedelta(seconds=round(age_s))}"
+            what = f"{_many(count, 'effect')} wait, the oldest for {timedelta(seconds=round(age_s))}"
             what += f"; {failing:,} of them have failed before" if failing else ""
             yield Fault("outbox", what, f"{kind}, {effect}", "see that workers run, and what the last errors were")
         late_s = 0.0 if due_at is None else facts.read_at - due_at
         if late_s > OVERDUE_S_MAX and facts.workers:
             what = (
-                f"{failing:,} effects that have failed wait to be attempted again, the first due for "
-                f"{timedelta(seconds=round(late_s))}, while {facts.workers} workers work"
+                f"{_many(failing, 'effect')} that failed, to be attempted again, the first due for "
+                f"{timedelta(seconds=round(late_s))}, with {_many(facts.workers, 'worker')} at work"
             )
             todo = "see that workers handle this effect and have room: their --concurrency, and what their log says"
             yield Fault("overdue", what, f"{kind}, {effect}", todo)
@@ -140,7 +140,7 @@ def _handler_faults(
     kinds = {chart.kind for chart in charts or ()}
     for each in facts.outbox:
         if handled is not None and each.kind in kinds and each.effect not in handled:
-            what = f"{each.waiting:,} effects wait, and the application has no handler for them"
+            what = f"{_many(each.waiting, 'effect')} waiting, and the application has no handler for this type"
             yield Fault(
                 "handler",
                 what,
@@ -155,3 +155,7 @@ def _version(kind: str, version: int) -> str:
 
 def _entities(count: int) -> str:
     return f"{count:,} {'entity' if count == 1 else 'entities'}"
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
