@@ -430,6 +430,19 @@ def test_show_needs_no_lifecycle_for_what_a_ledger_knows_by_itself(shop: Path) -
     assert "Order A-17 is in charging" in run("show", "Order", "A-17", "--last", "0", *THREADS).stdout
 
 
+def test_show_tells_what_it_can_of_a_version_that_the_application_does_not_know(shop: Path) -> None:
+    Path("newer_alone.py").write_text(
+        "from tests.shop import Order\nfrom stateward import Lifecycle, State\nfrom stateward.engine import Engine\n"
+        "class Newer(Lifecycle[Order], name='Order'):\n    version = 2\n    fresh = State(initial=True)\n"
+        "def engine():\n    return Engine('shop.db', lifecycles=[Newer])\n"
+    )
+    done = run("show", "order", "A-17", "--app", "newer_alone:engine")
+    assert "Order A-17 is in pending\n" in done.stdout
+    assert "Error: Order A-17 is on version 1; this engine knows 2\n" in done.stderr
+    done = run("send", "Order", "A-17", "Buy", "--app", "newer_alone:engine", code=2)
+    assert done.stderr == "Error: Order A-17 is on version 1; this engine knows 2\n"
+
+
 # list, stuck, census
 
 

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -172,6 +173,21 @@ def test_a_reader_that_goes_away_is_no_error(shop: Path) -> None:
             told = process.stderr.read().decode()
             assert process.wait(WAIT_S) == 141, told
         assert told == ""
+
+
+def test_an_output_that_takes_nothing_is_told(shop: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            words("list", "Order"), cwd=shop, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True,
+            check=False, timeout=WAIT_S,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (5, "Error: [Errno 28] No space left on device\n")
+    shell = " ".join(shlex.quote(each) for each in words("list", "Order"))
+    done = subprocess.run(
+        f"{shell} >&-", shell=True, cwd=shop, env=environment(), stderr=subprocess.PIPE, text=True, check=False,
+        timeout=WAIT_S,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_ctrl_c_ends_a_command_with_130_and_without_a_traceback(shop: Path, terminal: Callable[..., Terminal]) -> None:

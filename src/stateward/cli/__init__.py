@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 from typing import Any
@@ -28,7 +29,7 @@ _COMMANDS = {
     "attempt": "Send an event, and take a refusal as an answer.",
     "census": "How many entities are in each state.",
     "check": "Definition errors and lint findings of lifecycles.",
-    "completion": "Print what makes a shell complete commands, kinds, ids and events.",
+    "completion": "Print what makes a shell complete words.",
     "create": "Start an entity.",
     "db": "Bring a ledger's schema up to date, or look at it.",
     "dead": "Effects that were given up.",
@@ -47,13 +48,21 @@ _COMMANDS = {
     "run": "Work for an application: effects, timers, reconciliation.",
     "scxml": "Run and test SCXML documents; write a lifecycle as one.",
     "send": "Send an event to an entity.",
-    "show": "An entity: its state, what it waits for, what it could take, its whole history.",
+    "show": "An entity from all sides, and its whole history.",
     "stuck": "Entities past the SLA of their state.",
     "tail": "Print records as they come.",
     "timers": "Timers that run.",
     "why": "Explain what an event would do to an entity, and why.",
 }
 """Each command is `command` in the module of its name; the help is here, so that --help loads none of them."""
+_SECTIONS = {
+    "Begin": ("demo", "init", "run", "serve", "doctor", "completion"),
+    "Entities": ("create", "send", "attempt", "why", "show", "list", "stuck", "census", "tail"),
+    "Operate": ("dead", "retry", "pending", "timers", "pause", "resume", "repair"),
+    "Lifecycles": ("lifecycles", "diagram", "check", "scxml"),
+    "Ledgers": ("db", "import", "archive"),
+}
+"""How `--help` puts them: by what one is about to do."""
 _MODULES = {"import": "importing", "list": "listing"}
 """The modules of commands whose names no module can have."""
 
@@ -96,18 +105,32 @@ class _Lazy(click.Group):
         except BrokenPipeError:
             _write_nowhere()
             ctx.exit(UNREAD)
+        except OSError as error:  # a full disk, say
+            with suppress(OSError):
+                click.echo(f"Error: {error}", err=True)
+            _write_nowhere()
+            ctx.exit(_EXIT_CODES[WorldError])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(_COMMANDS.items()))
+        width = max(map(len, _COMMANDS))
+        rest = _COMMANDS.keys() - {each for names in _SECTIONS.values() for each in names}
+        for title, names in (*_SECTIONS.items(), ("And", sorted(rest))):
+            rows = [(name.ljust(width), _COMMANDS[name]) for name in names if name in _COMMANDS]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 def _mark_blocks(command: click.Command) -> None:
     """Have click keep the lines below a mark in a docstring: it knows the character for it, and docstrings its name."""
-    command.help = (command.help or "").replace("\\b\n", "\b\n")
+    command.help = _kept(command.help)
     if isinstance(command, click.Group):
         for each in command.commands.values():
             _mark_blocks(each)
+
+
+def _kept(text: str | None) -> str:
+    return (text or "").replace("\\b\n", "\b\n")
 
 
 def _write_nowhere() -> None:
@@ -129,7 +152,19 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, callback=_version, expose_value=False, is_eager=True, help="Show the version.")
 def _group(**_: Any) -> None:
-    """Durable state machines: draw, check and run lifecycles."""
+    r"""Durable state machines: create entities, send them events, see and repair what happens to them.
+
+    An application is named by --app module:engine, by STATEWARD_APP, or by pyproject.toml in the current directory.
+
+    \b
+    Examples:
+        stateward init shop
+        stateward create Order A-17 total=4200
+        stateward show Order A-17
+    """
+
+
+_group.help = _kept(_group.help)
 
 
 def root_group() -> click.Group:

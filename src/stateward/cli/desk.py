@@ -241,7 +241,11 @@ def _engine_on(address: str, choose: Callable[[Ledger], Sequence[Chart[Any]]]) -
     if found != known:
         raise LedgerOutdated(found=found, wanted=known)
     ledger = open_ledger(address)
-    return Engine(ledger, lifecycles=choose(ledger))
+    try:
+        return Engine(ledger, lifecycles=choose(ledger))
+    except BaseException:
+        ledger.close()  # an engine that is made closes it; one that is not does not
+        raise
 
 
 # What the commands say.

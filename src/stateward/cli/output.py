@@ -9,12 +9,22 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 import msgspec
 
-__all__ = ["dump", "is_colored", "on_one_line", "output_option", "painted", "write_lines", "write_object", "write_rows"]
+__all__ = [
+    "dump",
+    "is_colored",
+    "is_terminal",
+    "on_one_line",
+    "output_option",
+    "painted",
+    "write_lines",
+    "write_object",
+    "write_rows",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
@@ -48,7 +58,7 @@ def write_rows(rows: Sequence[Row], output: str, *, titles: Mapping[str, str]) -
             click.echo(dump(row))
     elif rows:
         texts = [[on_one_line(row[key]) for key in titles] for row in rows]
-        write = _write_rich if sys.stdout.isatty() else _write_plain
+        write = _write_rich if is_terminal() else _write_plain
         write(list(titles.values()), texts, [isinstance(rows[0][key], int) for key in titles])
 
 
@@ -72,9 +82,15 @@ def dump(value: object) -> bytes:
     return msgspec.json.encode(value, enc_hook=repr)
 
 
+def is_terminal() -> bool:
+    """Whether a person looks at stdout; a command may have been given none at all."""
+    stream: TextIO | None = sys.stdout
+    return stream is not None and stream.isatty()
+
+
 def is_colored() -> bool:
     """Whether stdout shows colours, and the person wants them."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def painted(text: str, **style: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,8 @@ from stateward.cli.showing import write_sight
 from stateward.cli.sight import Sight, take_sight
 
 if TYPE_CHECKING:
-    from stateward.ledger import Record
+    from stateward.chart import Chart
+    from stateward.ledger import Entity, Record
     from stateward.work import DeadLetter, Pause, PendingEffect, RunningTimer
 
 __all__ = ["command"]
@@ -60,8 +61,8 @@ def command(
 
 
 def _look(desk: Desk, kind: str, entity: str, last: int | None) -> Sight:
-    chart, found = find_entity(desk, kind, entity) if desk.engine.charts else (None, None)
-    name = kind if chart is None else chart.kind
+    name = desk.kind_of(kind)
+    chart, found = _found(desk, name, entity)
     engine = desk.engine
     records: deque[Record] = deque(desk.each(engine.history(name, entity)), maxlen=last)
     pending: list[PendingEffect] = desk.call(engine.pending(name, entity))
@@ -71,3 +72,16 @@ def _look(desk: Desk, kind: str, entity: str, last: int | None) -> Sight:
     return take_sight(
         name, entity, chart, found, records=records, pending=pending, pauses=pauses, timers=timers, dead=dead
     )
+
+
+def _found(desk: Desk, kind: str, entity: str) -> tuple[Chart[Any] | None, Entity[Any] | None]:
+    """The entity with its chart, where there is one; without, its records still tell what happened to it."""
+    from stateward.errors import LedgerCorrupt, VersionUnknown
+
+    if not desk.engine.charts:
+        return None, None
+    try:
+        return find_entity(desk, kind, entity)
+    except (VersionUnknown, LedgerCorrupt) as error:
+        click.echo(f"Error: {error}", err=True)
+        return None, None

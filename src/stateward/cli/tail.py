@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stateward.cli.desk import desk_options, open_desk
-from stateward.cli.output import dump, on_one_line, painted
+from stateward.cli.output import dump, is_terminal, on_one_line, painted
 from stateward.cli.showing import is_refusal
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class _Page:
 
     def __call__(self, followed: Followed) -> None:
         record = followed.record
-        if not sys.stdout.isatty():
+        if not is_terminal():
             click.echo(f"{record.recorded_at.isoformat(' ', 'milliseconds')}  {_line(record)}")
             return
         if record.recorded_at.date() != self._day:
