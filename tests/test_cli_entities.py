@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +21,7 @@ from stateward.engine import Engine
 from tests.ledger.lifecycles import Notify, Parcel, ParcelLifecycle, Pay, Ship
 from tests.shop import Buy, Charge, Order, OrderLifecycle, charge
 
+ROOT = Path(__file__).resolve().parent.parent
 THREADS = ("--app", "tests.shop:make")
 TASKS = ("--app", "tests.shop:make_async")
 LEDGER = ("--ledger", "shop.db", "--lifecycle", "tests.shop")
@@ -332,6 +336,27 @@ def test_why_says_what_would_happen_and_sends_nothing(shop: Path, parcels: Engin
         assert len(list(engine.history(OrderLifecycle, "A-17"))) == 1
 
 
+def test_a_guard_that_asks_for_the_time_is_told_it(here: Path) -> None:
+    Path("opening.py").write_text(
+        "from datetime import UTC, datetime\nfrom stateward import Context, Event, Lifecycle, Meta, State, on\n"
+        "class Enter(Event):\n    pass\n"
+        "class Door(Context):\n    pass\n"
+        "def is_day(door: Door, event: Enter, meta: Meta) -> bool:\n"
+        "    return meta.entity == 'front' and meta.now > datetime(2020, 1, 1, tzinfo=UTC)\n"
+        "class DoorLifecycle(Lifecycle[Door]):\n"
+        "    closed = State(initial=True)\n    opened = State()\n"
+        "    enter = on(Enter, closed.to(opened), when=is_day)\n"
+    )
+    run("db", "upgrade", "--ledger", "doors.db")
+    where = ("--ledger", "doors.db", "--lifecycle", "opening")
+    for name, code in (("front", 0), ("back", 3)):
+        run("create", "Door", name, *where)
+        assert data("why", "Door", name, "Enter", *where, code=code)["is_accepted"] is (name == "front")
+        [choice] = data("show", "Door", name, *where)["events"]
+        assert choice["now"] == ("accepted" if name == "front" else "refused")
+        run("send", "Door", name, "Enter", *where, code=code)
+
+
 # show
 
 
@@ -509,6 +534,26 @@ def test_names_are_completed_where_an_application_is_known(shop: Path) -> None:
 def test_the_script_of_a_shell_is_printed(shell: str) -> None:
     assert f"_STATEWARD_COMPLETE={shell}_complete" in run("completion", shell).stdout
     assert "tcsh" in run("completion", "tcsh", code=2).stderr
+
+
+def test_bash_completes_by_the_script(shop: Path) -> None:
+    """A real shell asks, by the script that it was given; what it calls is found on its path."""
+    program = shop.parent / "stateward"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m stateward.cli "$@"\n')
+    program.chmod(0o755)
+    script = (
+        'eval "$(stateward completion bash)"; COMP_WORDS=(stateward send Order A); COMP_CWORD=3\n'
+        '_stateward_completion stateward; echo "${COMPREPLY[@]}"; complete -p stateward\n'
+    )
+    environment = os.environ | {
+        "PATH": f"{shop.parent}:{os.environ['PATH']}", "STATEWARD_APP": "tests.shop:make",
+        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+    }  # fmt: skip
+    done = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["A-17", "complete -o nosort -F _stateward_completion stateward"]
 
 
 # On a server

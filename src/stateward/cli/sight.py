@@ -195,7 +195,7 @@ def _times(count: int) -> str:
 
 
 def _choices(found: Entity[Any], chart: Chart[Any]) -> Iterator[Choice]:
-    from stateward.chart import Done, Elapsed, Started
+    from stateward.chart import Done, Elapsed, Meta, Started
     from stateward.chart.fields import FieldTypes
     from stateward.kernel import explain, legal_events
 
@@ -205,7 +205,7 @@ def _choices(found: Entity[Any], chart: Chart[Any]) -> Iterator[Choice]:
             continue
         fields = FieldTypes().of(kind)
         if not fields:  # there is only one such event, so it is known what it would come to
-            now, why = _verdict(explain(found.snapshot, kind()))
+            now, why = _verdict(explain(found.snapshot, kind(), Meta(now=datetime.now(UTC), entity=found.id)))
         else:
             now, why = _outlook(legal.get(name), found, chart, kind)
         yield Choice(event=name, now=now, why=why, fields=fields)

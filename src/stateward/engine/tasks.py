@@ -184,7 +184,7 @@ class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncTails, AsyncSender):
 
     async def why(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, event: EventMarker) -> Explanation:
         """As `Engine.why`."""
-        return explain((await self.get(lifecycle, entity)).snapshot, event)
+        return explain((await self.get(lifecycle, entity)).snapshot, event, self._core.meta_now(entity))
 
     async def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str, entity: str) -> AsyncIterator[Record]:
         """As `Engine.history`."""

@@ -208,12 +208,12 @@ class Engine(WorkingEngine, Paging, Tails, Sender):
         return self._read(lambda: fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
 
     def why(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, event: EventMarker) -> Explanation:
-        """What an event would do to an entity now, and why.
+        """What an event would do to an entity now, and why; guards that ask for them are told the time and the id.
 
         Raises:
             UnknownEntity: there is no such entity.
         """
-        return explain(self.get(lifecycle, entity).snapshot, event)
+        return explain(self.get(lifecycle, entity).snapshot, event, self._core.meta_now(entity))
 
     def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str, entity: str) -> Iterator[Record]:
         """Everything that happened to an entity, refused attempts included, in order; read in pages."""
