@@ -41,7 +41,7 @@ test: .venv/.ready ## Run every check: lint, format, types, import direction, te
 	$(BIN)/mypy --strict
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 # Thousands of random charts, and worlds of many processes: measuring coverage makes them several times as slow, and
 # does not see into other processes.

@@ -591,7 +591,6 @@ def test_engines_that_register_lifecycles_in_opposite_orders_do_not_fail(
         close = on(Close, even.to(closed))
 
     dsn = make_conninfo(postgres_dsn, options="-cdeadlock_timeout=50ms")
-    PostgresLedger(dsn).prepare()
     connection = psycopg.connect(postgres_dsn)
     connection.execute("SET deadlock_timeout = '1min'")
     row = "INSERT INTO lifecycle VALUES (%s, 1, repeat('0', 64))"

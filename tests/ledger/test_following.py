@@ -495,7 +495,9 @@ def test_a_ledger_of_before_ranks_is_given_them_on_postgresql_too(fresh_postgres
                 "'1', NULL, now(), now(), NULL, 'call', 'applied', NULL, NULL, NULL)",
                 (n, None if n == 1 else "even"),
             )
-    PostgresLedger(fresh_postgres_dsn, connections_max=1).upgrade()
+    ledger = PostgresLedger(fresh_postgres_dsn, connections_max=1)
+    ledger.upgrade()
+    ledger.close()
     with open_engine(fresh_postgres_dsn) as engine:
         assert [record.revision for record, _ in engine.tail()] == [1, 2, 3]
         engine.create(CountLifecycle, "c2", Count(), actor="a:1")
