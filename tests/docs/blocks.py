@@ -80,8 +80,7 @@ def _blocks(text: str, marks: list[str]) -> Iterator[Block]:
                 lines.append(line)
             continue
         if mark := NOT_RUN.match(line):
-            reason = mark["reason"]
-            marks.append(reason)
+            marks.append(reason := str(mark["reason"]))
         elif line.startswith("#"):
             reason = None
         elif opened := FENCE.match(line):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ __all__ = ["FIXTURES"]
 
 
 @contextmanager
-def a_ledger_of_last_march(folder: Path) -> Iterator[Mapping[str, str]]:
+def a_ledger_of_last_march(folder: Path) -> Generator[Mapping[str, str]]:
     """A ledger with records of the month that the page archives, in the place of a server's."""
     archives = folder / "archives"
     archives.mkdir()

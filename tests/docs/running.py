@@ -63,9 +63,11 @@ class Lasting(NamedTuple):
 
 
 LASTING = {
-    "run": Lasting((), re.compile(r" works on |parts"), stays=False),
+    "run": Lasting((), re.compile(r" works on \d+ of \d+ parts"), stays=False),
     "serve": Lasting(("--port", "0"), ADDRESS, stays=True),
 }
+COMMAND = [sys.executable, "-m", "stateward.cli"]
+"""What such a command is, as a process of its own."""
 ELSEWHERE = {"stateward demo": "tests/demo/test_demo.py"}
 """Commands that take long and have tests of their own, by all of their text."""
 
@@ -130,7 +132,8 @@ class _Run:
                 f"nothing is known of blocks of {block.language!r}: say what becomes of them in tests/docs/running.py"
             )
         try:
-            kinds[block.language](self._in_meant(block.text))
+            is_commands = block.language in ("sh", "console")  # each is read when its time has come
+            kinds[block.language](block.text if is_commands else self._in_meant(block.text))
         except AssertionError as error:
             if str(error).startswith(self._page.name):
                 raise
@@ -175,7 +178,7 @@ class _Run:
             del self._files[self._block.file]
 
     def _sh(self, text: str) -> None:
-        printed = "".join(self._command(each) for each in _commands(text))
+        printed = "".join(self._command(self._in_meant(each)) for each in _commands(text))
         self._printed, self._must_be_told = printed, False
 
     def _console(self, text: str) -> None:
@@ -184,7 +187,7 @@ class _Run:
             self.fail("a console block begins with `$ ` and a command")
         for part in parts[1:]:
             command, _, expected = part.partition("\n")
-            self._compare(expected, self._command(command))
+            self._compare(self._in_meant(expected), self._command(self._in_meant(command)))
 
     def _text(self, text: str) -> None:
         if self._printed is None:
@@ -193,6 +196,8 @@ class _Run:
         self._printed = None
 
     def _compare(self, expected: str, printed: str) -> None:
+        if printed and not printed.endswith("\n"):  # a page's line has an end in any case
+            printed += "\n"
         if not _pattern(expected).fullmatch(printed):
             self.fail(f"what is printed is not what the page tells.\n--- the page\n{expected}--- printed\n{printed}")
 
@@ -247,7 +252,7 @@ class _Run:
 
     def _last(self, words: list[str], lasting: Lasting) -> None:
         words = [*words, *lasting.options]
-        server = Server([sys.executable, "-m", "stateward.cli", *[each for each in words if each != "&"]])
+        server = Server([*COMMAND, *[each for each in words if each != "&"]])
         self._around.callback(server.stop)
         found = server.wait(lasting.ready, COMMAND_S)
         if not lasting.stays:
@@ -268,7 +273,7 @@ def _run(command: str, words: list[str]) -> tuple[int, str, str]:
     is_plain = not re.search(r"[|<>;&$`*]", command)
     if is_plain and words[0] == "stateward":
         return _in_process(words, main)
-    if is_plain and words[0] == "python" and words[1:2] != ["-m"]:
+    if is_plain and words[0] == "python" and not words[1].startswith("-"):
         return _in_process(words[1:], lambda: runpy.run_path(words[1], run_name="__main__"))
     done = subprocess.run(
         ["sh", "-ec", command], capture_output=True, text=True, check=False, timeout=COMMAND_S, stdin=subprocess.DEVNULL
