@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stateward.demo.orders import Order, OrderLifecycle
+from examples.checkout import Cart, CheckoutLifecycle
 from stateward.testing import Clock, engine_on
 from tests.docs.running import Fixture
 
@@ -20,8 +20,8 @@ def a_ledger_of_last_march(folder: Path) -> Generator[Mapping[str, str]]:
     archives = folder / "archives"
     archives.mkdir()
     march = Clock(datetime(2026, 3, 8, tzinfo=UTC))
-    with engine_on(OrderLifecycle, ledger=folder / "old.db", clock=march) as engine:
-        engine.create(OrderLifecycle, "A-17", Order(total=4200), actor="customer:9")
+    with engine_on(CheckoutLifecycle, ledger=folder / "old.db", clock=march) as engine:
+        engine.create(CheckoutLifecycle, "c1", Cart(id="c1"), actor="customer:9")
     yield {"postgresql://orders@db/orders": "sqlite:///old.db", "/archives": str(archives)}
     assert [each.name for each in sorted(archives.iterdir())] == ["record-2026-03.json", "record-2026-03.jsonl.gz"]
 

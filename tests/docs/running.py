@@ -85,6 +85,7 @@ def run_page(page: Page, folder: Path, fixture: Fixture | None = None) -> None:
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         for name in [name for name in os.environ if name.startswith("STATEWARD_")]:
             patch.delenv(name)
+        around.callback(_forget_modules, folder)
         run = _Run(page, folder, around)
         if fixture is not None:
             run.meant.update(around.enter_context(fixture(folder)))
@@ -282,8 +283,6 @@ def _run(command: str, words: list[str]) -> tuple[int, str, str]:
 
 
 def _in_process(words: list[str], call: Callable[[], object]) -> tuple[int, str, str]:
-    before = set(sys.modules)
-    here = os.getcwd()
     with (
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(io.StringIO()) as printed,
@@ -296,10 +295,15 @@ def _in_process(words: list[str], call: Callable[[], object]) -> tuple[int, str,
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         finally:
-            for name in set(sys.modules) - before:  # the page's own: the next command is a new process
-                if str(getattr(sys.modules[name], "__file__", None) or "").startswith(here):
-                    del sys.modules[name]
+            _forget_modules(Path.cwd())  # the next command is a new process
     return code, printed.getvalue(), talk.getvalue()
+
+
+def _forget_modules(folder: Path) -> None:
+    """As if the modules of a page's folder had not been imported."""
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}"):
+            del sys.modules[name]
 
 
 def _check_make(arguments: list[str]) -> None:
