@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -216,6 +217,7 @@ class _Run:
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+        importlib.invalidate_caches()  # what looks for modules may have seen the folder without it
         self._files[name] = self._block
 
     # Commands.

@@ -163,10 +163,7 @@ class ScriptedHandlers:
 
 def _check(name: str, answer: Any) -> None:
     """Refuse what would be no answer, where it is written down."""
-    if isinstance(answer, type):
-        is_meant = issubclass(cast("type[object]", answer), Exception)
-    else:
-        is_meant = callable(answer)
+    is_meant = issubclass(cast("type[object]", answer), Exception) if isinstance(answer, type) else callable(answer)
     if is_meant or answer is None or isinstance(answer, (EventMarker, Exception, tuple, list)):
         return
     message = (
