@@ -2,7 +2,7 @@
 
 - `python`: the blocks of a page share their names. A block whose first line is `# shop.py` is a file of that name
   instead, which a command further down must use.
-- `sh`: each command is run, in order. `# exit code 3` behind one says that it ends with that. `stateward` and
+- `sh`: each command is run, in order. `# refused: exit code 3` behind one says that it ends with that. `stateward` and
   `python FILE` run in this process, everything else in a shell. `console` is the same, with `$ ` before each command
   and what it prints beneath.
 - `text` behind either is what it prints. There, `...` stands for anything within a line, and as a line for any lines.
@@ -45,7 +45,7 @@ Fixture = Callable[[Path], contextlib.AbstractContextManager[Mapping[str, str]]]
 """What a page needs around it, a server say: made in its folder, it gives what stands in the page and what is meant."""
 
 COMMAND_S = 120
-EXIT_CODE = re.compile(r"\s+# exit code (\d+)\s*$")
+EXIT_CODE = re.compile(r"\s+# (?:[^#]*: )?exit code (\d+)\s*$")
 DRAWN = "─│▼▶"
 PROGRAMS = {"stateward", "python", "curl", "cat", "ls", "head", "make", "pip", "cd", "export", "sqlite3"}
 """What a command may begin with; another one is a fault until somebody has thought about it."""

@@ -52,6 +52,7 @@ print("hello from", __name__)
 ```sh
 python shop.py   # and what it says
 python -c 'raise SystemExit(3)'  # exit code 3
+python -c 'raise SystemExit(4)'  # there is none: exit code 4
 ```
 
 ```text
