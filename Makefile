@@ -65,6 +65,11 @@ test-more: .venv/.ready ## Test ledger and work on the system's PostgreSQL; PG_B
 bench: .venv-bench/.ready ## Measure it beside its peers, in .venv-bench
 	@$(BENCH_BIN)/python -m bench
 
+.PHONY: docs
+docs: .venv/.ready ## Build the pages of docs/ as a site in dist/docs; a warning or a broken link is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d dist/.doctrees docs dist/docs
+	@echo "dist/docs/index.html"
+
 .PHONY: golden
 golden: .venv/.ready ## Write the golden files anew, to be reviewed as a diff
 	STATEWARD_GOLDEN=write $(BIN)/pytest -q -k golden tests
