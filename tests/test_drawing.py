@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from examples import orders
 from examples.checkout import CheckoutLifecycle
 from examples.shipping import OrderShipping
 from examples.subscription import SubscriptionActivation
@@ -36,6 +37,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 DRAWN: dict[str, tuple[type[Lifecycle[Any]], tuple[str, ...]]] = {
     "order": (OrderLifecycle, ("paid",)),
+    "orders": (orders.OrderLifecycle, ("paying",)),
     "checkout": (CheckoutLifecycle, ("active.payment.unpaid", "active.parcel.packing")),
     "incident": (IncidentLifecycle, ()),
     "shipping": (OrderShipping, ("payment_not_undone",)),
