@@ -17,7 +17,7 @@ import msgspec
 
 from stateward.demo.children import Child
 from stateward.demo.crowd import Ran, run_crowd
-from stateward.demo.orders import Deliver, Reserve, Order, OrderLifecycle, Pay, Ship, made_up_lives
+from stateward.demo.orders import Deliver, Order, OrderLifecycle, Pay, Reserve, Ship, made_up_lives
 from stateward.demo.payments import SETTINGS, Provider, register
 from stateward.demo.replay import look_back
 from stateward.demo.report import refusals_told, stays_told
@@ -224,9 +224,9 @@ class Show:
         sums = self._provider.get("/sums")
         failed = self._watch.failures.total()
         screen.say(
-            f"The provider's book: {sums['keys']:,} charges, asked {sums['asked']:,} times: {sums['charged']:,} charged,"
-            f" {sums['declined']:,} declined; {sums['refunds']:,} given back. {failed:,} calls have failed. Orders charged"
-            f" twice: {sums['charged_twice']}."
+            f"The provider's book: {sums['keys']:,} charges, asked {sums['asked']:,} times: {sums['charged']:,} charged"
+            f" and {sums['declined']:,} declined; {sums['refunds']:,} given back. {failed:,} calls have failed. Orders"
+            f" charged twice: {sums['charged_twice']}."
         )
 
 
