@@ -69,17 +69,18 @@ def command(
         stateward demo --log incidents.csv.gz
     """
     from stateward.demo.screen import Screen
+    from stateward.demo.show import Stage
     from stateward.demo.watching import DemoStalled
 
     if db is not None and dsn is not None:
         ctx.fail("--db and --dsn exclude each other")
-    ledger, folder = _ledger(db, dsn)
+    ledger, book = _places(db, dsn)
     screen = Screen()
     try:
         if log is not None:
             _replay(log, ledger, screen)
         else:
-            _show(_stage(ledger, folder, orders, seed), screen, None if once else port)
+            _show(Stage(ledger, book, orders, seed), screen, None if once else port)
     except KeyboardInterrupt:
         screen.end_progress()
         screen.say("Interrupted: all that was begun is ended.")
@@ -90,28 +91,20 @@ def command(
         ctx.exit(5)
 
 
-def _ledger(db: Path | None, dsn: str | None) -> tuple[str, Path]:
-    """The ledger's address, and a folder for what else is kept."""
+def _places(db: Path | None, dsn: str | None) -> tuple[str, Path]:
+    """The ledger's address, and where the provider's book is to be kept."""
     from tempfile import mkdtemp
 
     if db is None:
         folder = Path(mkdtemp(prefix="stateward-demo-"))
-        return dsn or f"sqlite:///{folder / 'orders.db'}", folder
-    if db.exists():
-        message = f"{db} exists: the demo writes a new file and leaves yours alone"
-        raise click.UsageError(message)
-    return f"sqlite:///{db.resolve()}", db.resolve().parent
-
-
-def _stage(ledger: str, folder: Path, orders: int, seed: int) -> Stage:
-    from stateward.demo.show import Stage
-
-    name = Path(ledger.removeprefix("sqlite:///")).stem if ledger.startswith("sqlite:") else "orders"
-    book = folder / f"{name}-provider.db"
-    if book.exists():
-        message = f"{book} exists: the demo writes a new file and leaves yours alone"
-        raise click.UsageError(message)
-    return Stage(ledger, book, orders, seed)
+        return dsn or f"sqlite:///{folder / 'orders.db'}", folder / "provider.db"
+    ledger = db.resolve()
+    book = ledger.with_name(f"{ledger.stem}-provider.db")
+    for each in (ledger, book):
+        if each.exists():
+            message = f"{each} exists: the demo writes a new file and leaves yours alone"
+            raise click.UsageError(message)
+    return f"sqlite:///{ledger}", book
 
 
 def _show(stage: Stage, screen: Screen, port: int | None) -> None:

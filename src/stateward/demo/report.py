@@ -30,14 +30,21 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, texts: Sequence
         yield "  ".join(cells).rstrip()
 
 
-def stays_told(stays: Sequence[Stay]) -> Iterator[str]:
-    """Each state: how many are there, how many have left it, and how long they had stayed."""
+def stays_told(stays: Sequence[Stay], width: int | None = None) -> Iterator[str]:
+    """Each state: how many are there, how many have left it, and how long they had stayed.
+
+    Args:
+        stays: the states.
+        width: what it should fit into; None: as wide as it is. Shorter titles are all that can be done for it.
+    """
     rows = [
         (stay.state, f"{stay.entities:,}", f"{stay.stays:,}", _length(stay.median), _length(stay.longest))
         for stay in stays
     ]
-    head = ("state", "entities now", "stays ended", "median stay", "longest stay")
-    return table(head, rows, texts=("state",))
+    lines = list(table(("state", "entities now", "stays ended", "median stay", "longest stay"), rows, texts=("state",)))
+    if width is not None and max(map(len, lines)) > width:
+        return table(("state", "now", "left", "median", "longest"), rows, texts=("state",))
+    return iter(lines)
 
 
 def refusals_told(refused: Counter[tuple[str, str]]) -> Iterator[str]:

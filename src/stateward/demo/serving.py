@@ -48,6 +48,8 @@ def without_password(address: str) -> str:
 def next_commands(ledger: str) -> Iterator[str]:
     """Commands that look at the ledger of the show."""
     module, option = "stateward.demo.orders", f"--ledger '{without_password(ledger)}'"
+    yield f"stateward show Order A-5 {option} --lifecycle {module}"
+    yield f"stateward why Order A-5 Deliver {option} --lifecycle {module}"
     yield f"stateward tail {option}"
     yield f"stateward doctor {module} {option}"
     yield f"stateward diagram {module}"

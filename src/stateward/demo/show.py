@@ -220,7 +220,7 @@ class Show:
             f" ({ran.records / ran.took_s:,.0f}/s), each committed with what it tells. With the"
             f" five orders above there are {found.records:,}:"
         )
-        screen.show(["", *stays_told(found.stays), "", *refusals_told(found.refused), ""])
+        screen.show(["", *stays_told(found.stays, screen.width - 2), "", *refusals_told(found.refused), ""])
         sums = self._provider.get("/sums")
         failed = self._watch.failures.total()
         screen.say(
