@@ -278,7 +278,7 @@ def test_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:
     assert all(map(has_ended, children))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_no_child_outlives_a_demo_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
     with Terminal([*DEMO, "--once", "--db", str(tmp_path / "x.db")], columns=100, environment={}) as terminal:
         terminal.read_until("5. A worker")
