@@ -231,6 +231,23 @@ def test_a_command_says_which_extra_it_lacks(extra: str, alone: Environment) -> 
     assert re.fullmatch(rf"Error: \w+ is not installed: pip install 'stateward\[{extra}\]'\n", told)
 
 
+NEEDING: dict[str, str] = {
+    "http": "import stateward.http",
+    "postgres": "from stateward import Engine; Engine('postgresql://localhost/none', lifecycles=[])",
+    "prometheus": "from stateward.observe.metrics import Metrics; Metrics()",
+    "webhooks": "import stateward.work.webhooks",
+}
+"""Code that needs an extra."""
+
+
+@pytest.mark.parametrize("extra", NEEDING)
+def test_code_is_told_which_extra_it_lacks(extra: str, alone: Environment) -> None:
+    told = alone.run("python", "-c", NEEDING[extra], code=1).stderr.splitlines()[-1]
+    assert re.fullmatch(
+        rf"stateward\.errors\.ExtraMissing: [\w.-]+ is not installed: pip install 'stateward\[{extra}\]'", told
+    )
+
+
 def test_with_sqlalchemy_its_example_runs(with_extra: MakeEnvironment) -> None:
     """The extra brings what applications join by; no module of ours imports it."""
     told = with_extra("sqlalchemy").run("python", str(ROOT / "examples" / "sqlalchemy_shop.py")).stdout
