@@ -278,6 +278,18 @@ def test_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:
     assert all(map(has_ended, children))
 
 
+def test_a_pipe_that_nobody_reads_any_more_ends_it(tmp_path: Path) -> None:
+    command = [*DEMO, "--once", "--db", str(tmp_path / "x.db")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        children = children_of(process, PROVIDER)
+        process.stdout.close()
+        assert process.wait(WAIT_S) == 1
+        assert process.stderr.read() == b""
+    assert all(map(has_ended, children))
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_no_child_outlives_a_demo_that_is_killed(tmp_path: Path, number: signal.Signals) -> None:
     with Terminal([*DEMO, "--once", "--db", str(tmp_path / "x.db")], columns=100, environment={}) as terminal:

@@ -26,8 +26,8 @@ from stateward.demo.orders import CARD_LIMIT
 
 __all__ = ["Book"]
 
-HELD_S_MAX = 60.0
-"""How long a reply is kept back at most."""
+HELD_S_MAX = 25.0
+"""How long a reply is kept back at most, and is waited for that one is; callers wait for longer."""
 
 _SCHEMA = """
 CREATE TABLE payment (key TEXT PRIMARY KEY, customer_order TEXT NOT NULL, amount INTEGER NOT NULL, payment TEXT UNIQUE);

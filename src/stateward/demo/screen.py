@@ -6,6 +6,7 @@ else there are none, and progress is a line now and then.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -37,6 +38,17 @@ class Screen:
         self._has_color = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
         self._progress_at = self._started
         self._has_progress = False
+        self._is_left = False
+
+    def check(self) -> None:
+        """See whether anybody still reads what is printed.
+
+        Raises:
+            BrokenPipeError: nobody does. It is told to who asks, and not where it was found out, which may have been in
+                a worker's thread.
+        """
+        if self._is_left:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     @property
     def width(self) -> int:
@@ -44,7 +56,12 @@ class Screen:
         return max(20, min(shutil.get_terminal_size().columns, WIDTH_MAX))
 
     def heading(self, text: str) -> None:
-        """Begin an act."""
+        """Begin an act.
+
+        Raises:
+            BrokenPipeError: nobody reads it.
+        """
+        self.check()
         self._write("", self._styled(text, _BOLD), self._styled("-" * min(len(text), self.width), _BOLD))
 
     def say(self, text: str) -> None:
@@ -109,5 +126,8 @@ class Screen:
     def _write(self, *lines: str) -> None:
         with self._lock:
             self._end_progress()
-            sys.stdout.write("".join(f"{line}\n" for line in lines))
-            sys.stdout.flush()
+            try:
+                sys.stdout.write("".join(f"{line}\n" for line in lines))
+                sys.stdout.flush()
+            except BrokenPipeError:
+                self._is_left = True

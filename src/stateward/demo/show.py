@@ -51,6 +51,7 @@ def opened(stage: Stage, screen: Screen) -> Generator[Show]:
     Raises:
         CallerError: there are orders in the ledger.
         LedgerUnavailable: it can't be opened.
+        DemoStalled: the provider does not start.
     """
     with ExitStack() as stack:
         engine = stack.enter_context(Engine(stage.ledger, lifecycles=[OrderLifecycle]))
@@ -59,7 +60,11 @@ def opened(stage: Stage, screen: Screen) -> Generator[Show]:
             raise CallerError(message)
         process = Child("stateward.demo.provider", str(stage.book))
         stack.callback(process.stop)
-        provider = Provider(int(process.read_line() or 0))
+        port = process.read_line()
+        if not port:
+            message = "the payment provider has not started"
+            raise DemoStalled(message)
+        provider = Provider(int(port))
         stack.callback(engine.stop, GRACE)
         yield Show(stage, engine, provider, screen, stack)
 
@@ -150,7 +155,7 @@ class Show:
         self._pay("A-5", "customer:5")
         first = self._start_worker()
         if not self._provider.get("/held", "A-5"):
-            message = "worker has not asked the provider"
+            message = f"worker {first.pid} has not asked the provider"
             raise DemoStalled(message)
         screen.say(f"Worker {first.pid} has asked the provider, which has the money and keeps its reply back.")
         code = first.kill()

@@ -33,9 +33,8 @@ class Watch:
         self.outcomes: Counter[str] = Counter()
         self.applied: Counter[str] = Counter()
         """Transitions, by event."""
-        self.attempts: Counter[str] = Counter()
-        """By effect, those that are over."""
         self.failures: Counter[str] = Counter()
+        """Attempts that failed, by effect."""
         self.done: Counter[str] = Counter()
 
     def committed(self, what: Committed, who: str = "") -> None:
@@ -54,7 +53,6 @@ class Watch:
         if not self.is_quiet:
             self._screen.attempt(what, who)
         with self._turn:
-            self.attempts[what.effect] += 1
             (self.failures if what.is_failure else self.done)[what.effect] += 1
             self._turn.notify_all()
 
@@ -71,8 +69,14 @@ class Watch:
 
         Raises:
             DemoStalled: it is not, and nothing comes any more.
+            BrokenPipeError: nobody reads what is printed any more.
         """
+
+        def is_over() -> bool:
+            self._screen.check()
+            return is_so()
+
         with self._turn:
-            if not self._turn.wait_for(is_so, WAIT_S):
+            if not self._turn.wait_for(is_over, WAIT_S):
                 message = f"{else_what} within {WAIT_S:.0f} s"
                 raise DemoStalled(message)
