@@ -39,7 +39,7 @@ class Api:
         self,
         engine: Engine | AsyncEngine,
         *,
-        tokens: Iterable[Token] | Mapping[str, Actor | str] = (),
+        tokens: Sequence[Token] | Mapping[str, Actor | str] = (),
         authenticate: Authenticate | None = None,
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),

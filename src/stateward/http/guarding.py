@@ -14,7 +14,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 
@@ -80,15 +80,14 @@ class Guard:
     def __init__(
         self,
         *,
-        tokens: Iterable[Token] | Mapping[str, Actor | str] = (),
+        tokens: Sequence[Token] | Mapping[str, Actor | str] = (),
         authenticate: Authenticate | None = None,
         hosts: Iterable[str] = (),
         origins: Iterable[str] = (),
     ) -> None:
         """See `Api`."""
-        if isinstance(tokens, Mapping):
-            tokens = [Token(secret=secret, actor=actor) for secret, actor in tokens.items()]
-        self._tokens = [(sha256(each.secret.encode()).digest(), _actor_of(each), each) for each in tokens]
+        given = _from_mapping(tokens) if isinstance(tokens, Mapping) else tokens
+        self._tokens = [(sha256(each.secret.encode()).digest(), _actor_of(each), each) for each in given]
         if len({digest for digest, _, _ in self._tokens}) < len(self._tokens):
             message = "two tokens have the same secret"
             raise CallerError(message)
@@ -187,6 +186,10 @@ def is_loopback(name: str) -> bool:
 
 def _name_of(name: str) -> str:
     return name.lower().strip("[]").removesuffix(".")
+
+
+def _from_mapping(tokens: Mapping[str, Actor | str]) -> list[Token]:
+    return [Token(secret=secret, actor=actor) for secret, actor in tokens.items()]
 
 
 def _actor_of(token: Token) -> Actor:

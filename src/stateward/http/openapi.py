@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import msgspec
@@ -272,10 +272,12 @@ def _moved(schema: Schema, name: str) -> Schema:
 
 def _with_references(value: Any, base: str) -> Any:
     if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
         return {
             key: base + each[1:] if key == "$ref" and isinstance(each, str) else _with_references(each, base)
-            for key, each in value.items()
+            for key, each in members.items()
         }
     if isinstance(value, list):
-        return [_with_references(each, base) for each in value]
+        items: list[Any] = value
+        return [_with_references(each, base) for each in items]
     return value
