@@ -393,22 +393,22 @@ def add_stars(context: Grown, event: NoteAgain) -> Grown:
 class BookLifecycle(Lifecycle[Grown]):
     version = 1
 
-    open = State(initial=True)
+    reading = State(initial=True)
     closed = Final()
 
-    note = on(Note, open.stay(do=add))
-    leave = on(Leave, open.to(closed))
+    note = on(Note, reading.stay(do=add))
+    leave = on(Leave, reading.to(closed))
 
 
 def newer() -> type[Lifecycle[Any]]:
     class BookLifecycle(Lifecycle[Grown]):
         version = 2
 
-        open = State(initial=True)
+        reading = State(initial=True)
         closed = Final()
 
-        note = on(NoteAgain, open.stay(do=add_stars))
-        leave = on(Leave, open.to(closed))
+        note = on(NoteAgain, reading.stay(do=add_stars))
+        leave = on(Leave, reading.to(closed))
 
     return BookLifecycle
 
