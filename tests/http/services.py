@@ -66,9 +66,10 @@ class Service:
             self._is_up.set()
             await self.server.serve(sockets=[listener])
         finally:
-            done = self.engine.close()
             if isinstance(self.engine, AsyncEngine):
-                await done
+                await self.engine.close()
+            else:
+                self.engine.close()
 
     @property
     def url(self) -> str:

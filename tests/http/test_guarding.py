@@ -142,7 +142,7 @@ def test_without_a_token_nothing_is_told_but_that_it_lives(start: StartService) 
 )  # fmt: skip
 def test_a_wrong_token_is_none(start: StartService, value: str) -> None:
     service = start(tokens={SECRET: "service:shop"})
-    wrong = service.client.get("/lifecycles", headers={"authorization": value.encode("latin-1")})
+    wrong = service.client.get("/lifecycles", headers={b"authorization": value.encode("latin-1")})
     assert problem(wrong) == (401, "no-token")
     assert 'error="invalid_token"' in wrong.headers["www-authenticate"]
     assert SECRET not in wrong.text
@@ -173,7 +173,7 @@ def test_the_actor_is_that_of_the_token_and_another_one_only_where_it_may(start:
 
 @pytest.mark.parametrize("actor", ["", "x" * 501, "\u00ff"])
 def test_an_actor_that_can_not_be_kept_is_told(service: Service, actor: str) -> None:
-    headers = {"stateward-actor": actor.encode("latin-1")}
+    headers = {b"stateward-actor": actor.encode("latin-1")}
     answer = service.client.post("/entities/Order", json=BODY, headers=headers)
     assert problem(answer) == (400, "malformed")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -103,7 +103,7 @@ def test_an_application_with_an_engine_for_tasks_opens_it_in_its_lifespan() -> N
     api = Api(engine)
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> Any:
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         async with engine:
             yield
         api.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event as ThreadEvent
@@ -22,7 +22,7 @@ from tests.http.test_entities import BookLifecycle, Grown, create, send
 
 
 @contextmanager
-def stream(service: Service, params: Any = None, **headers: str) -> Iterator[httpx.Response]:
+def stream(service: Service, params: Any = None, **headers: str) -> Generator[httpx.Response]:
     named = {each.replace("_", "-"): value for each, value in headers.items()}
     with (
         httpx.Client(base_url=service.url, timeout=WAIT_S) as client,

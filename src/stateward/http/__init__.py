@@ -9,6 +9,6 @@ try:
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition(".")[0] not in ("starlette", "anyio"):
         raise
-    raise ExtraMissing(package=error.name, extra="http") from error
+    raise ExtraMissing(package=error.name.partition(".")[0], extra="http") from error
 
 __all__ = ["Api", "Limits", "Token"]

@@ -118,7 +118,7 @@ DESCRIPTIONS: dict[str, Described] = {
 }  # fmt: skip
 
 _TIME = {"type": "string", "format": "date-time"}
-_NAME = {"type": "string", "minLength": 1, "maxLength": 500}
+_NAME = {"type": "string", "minLength": 1, "pattern": "^[^\\u0000]*$"}
 _CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,4000}$"}
 _RECORD_CURSOR = {"type": "string", "pattern": "^[0-9]{1,18}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
 _TAG = '(?:W/)?"[!#-~]*"'
@@ -139,9 +139,9 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "array", "items": {"type": "string"}}, "style": "form", "explode": True,
         "description": "Only those of this kind; may be there several times.",
     },
-    "dead_kind": {"name": "kind", "schema": {"type": "string"}, "description": "Only those of this kind."},
-    "entity": {"schema": {"type": "string"}, "description": "Only those of entities of this id."},
-    "effect": {"schema": {"type": "string"}, "description": "Only those of this type."},
+    "dead_kind": {"name": "kind", "schema": _NAME, "description": "Only those of this kind."},
+    "entity": {"schema": _NAME, "description": "Only those of entities of this id."},
+    "effect": {"schema": _NAME, "description": "Only those of this type."},
     "after_record": {"name": "after", "schema": _RECORD_CURSOR, "description": "The id of the last event seen."},
     "last": {
         "schema": {"type": "integer", "minimum": 0, "maximum": 10_000},
@@ -149,7 +149,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "Idempotency-Key": {
         "in": "header", "schema": {
-            **_NAME,
+            "type": "string", "minLength": 1, "maxLength": 500,
             "pattern": '^(?:[!#-~][!-~]*(?: [!-~]+)*|"(?:[ !#-\\[\\]-~]|\\\\["\\\\])+")$',
         },
         "description": "Bare or as a quoted string; not beginning with effect:, timer: or reconcile:.",
@@ -164,7 +164,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "Last-Event-ID": {"in": "header", "schema": _RECORD_CURSOR, "description": "As `after`, and before it."},
     "Stateward-Actor": {
-        "in": "header", "schema": {**_NAME, "pattern": "^[!-~]+$"},
+        "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 500, "pattern": "^[!-~]+$"},
         "description": "Who does it, kind:id. With tokens, only one that acts for others may say so.",
     },
     "traceparent": {

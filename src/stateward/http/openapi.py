@@ -65,6 +65,7 @@ def openapi_of(kinds: Kinds, operations: Sequence[Operation], *, is_guarded: boo
 def _document(kinds: Kinds, operations: Sequence[Operation], is_guarded: bool, limits: Limits) -> Schema:
     _, schemas = schemas_of(_VIEWS)
     schemas["Problem"] = _PROBLEM
+    schemas["Retry"] = _retry(schemas["Retry"])
     paths: dict[str, Schema] = {}
     described: dict[str, _KindSchemas] = {}
     for kind in kinds:
@@ -105,6 +106,7 @@ class _KindSchemas:
         self.id = name
         """What its schemas and operations are called by."""
         self.schemas: dict[str, Schema] = {}
+        self.events = list(kind.events)
         self._kind = kind
         self._references = self._class_schemas()
         self.send = self._add("send-body", {"oneOf": [self._send(name, extra=_OCCURRED) for name in kind.events]})
@@ -151,7 +153,7 @@ class _KindSchemas:
         forms = self._kind.contexts
         properties: Schema = {
             "id": {
-                "type": "string", "minLength": 1, "maxLength": 500, "pattern": _TEXT,
+                "type": "string", "minLength": 1, "maxLength": 500, "pattern": views.TEXT,
                 "description": "500 bytes of UTF-8 at most.",
             },
             "context": self._any(forms.values()),
@@ -175,7 +177,6 @@ class _KindSchemas:
         return found
 
 
-_TEXT = "^[^\\u0000]*$"
 _OCCURRED: Schema = {
     "occurred_at": {
         "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
@@ -191,7 +192,7 @@ def _operation(operation: Operation, of_kind: _KindSchemas | None, is_guarded: b
         "tags": [described.tag],
         "summary": described.summary,
         "description": described.text,
-        "parameters": [parameter_of(each, limits) for each in _parameters(operation, described)],
+        "parameters": [_parameter(each, of_kind, limits) for each in _parameters(operation, described)],
         "responses": _responses(operation, described, of_kind, is_guarded),
     }
     if described.body is not None:
@@ -204,6 +205,27 @@ def _operation(operation: Operation, of_kind: _KindSchemas | None, is_guarded: b
 
 def _parameters(operation: Operation, described: Described) -> Iterable[str]:
     return (*(("id",) if "{id}" in operation.path else ()), *described.parameters)
+
+
+def _parameter(name: str, of_kind: _KindSchemas | None, limits: Limits) -> Schema:
+    parameter = parameter_of(name, limits)
+    if name != "event" or of_kind is None:
+        return parameter
+    return {**parameter, "schema": {"enum": of_kind.events}}
+
+
+def _retry(schema: Schema) -> Schema:
+    """What `OperatorRoutes.retry` asks for beyond what a class can say: some choice, or all, and not both."""
+    choices = ("kind", "entity", "effect", "keys")
+    properties: Schema = schema["properties"]
+    chosen = {**properties, "all": {"const": False}}
+    whole = {"all": {"const": True}, "rate": properties["rate"]}
+    closed = {"type": "object", "additionalProperties": False}
+    by_choice = {**closed, "properties": chosen, "anyOf": [{"required": [each]} for each in choices]}
+    return {
+        "title": schema["title"], "description": schema["description"],
+        "oneOf": [by_choice, {**closed, "properties": whole, "required": ["all"]}],
+    }  # fmt: skip
 
 
 def _responses(

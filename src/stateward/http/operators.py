@@ -67,9 +67,7 @@ class OperatorRoutes:
         """A page of dead letters."""
         query = request.query("kind", "entity", "effect", "after", "limit")
         after, limit = page_of(query, self._face.limits)
-        chosen = {name: query.text(name) for name in ("kind", "entity", "effect")}
-        if not all(each is None or is_keepable(each) for each in chosen.values()):  # nothing is kept under such a name
-            return answer_with(views.DeadLetters(items=(), after=None))
+        chosen = _checked({name: query.text(name) for name in ("kind", "entity", "effect")})
         found = await self._face.ask(lambda engine: engine.dead_page(**chosen, after=after, limit=limit))
         return answer_with(views.DeadLetters(items=found.items, after=found.after))
 
@@ -79,19 +77,31 @@ class OperatorRoutes:
             raise Problem("forbidden", f"{request.actor} has not the role {OPERATOR}, which this needs")
         request.query()
         asked = await request.read(_RETRY)
-        chosen = {"kind": asked.kind, "entity": asked.entity, "effect": asked.effect}
-        if asked.all == (asked.keys is not None or any(each is not None for each in chosen.values())):
+        given = {"kind": asked.kind, "entity": asked.entity, "effect": asked.effect}
+        chosen = _checked({name: None if each is msgspec.UNSET else each for name, each in given.items()})
+        if asked.all == (asked.keys is not msgspec.UNSET or any(each is not None for each in chosen.values())):
             raise Problem("invalid", 'say which: by kind, entity, effect or keys; or {"all": true}, and nothing else')
-        if not all(each is None or is_keepable(each) for each in chosen.values()):
-            return answer_with(views.Retried(retried=0))
-        keys = None if asked.keys is None else frozenset(asked.keys)
+        keys = None if asked.keys is msgspec.UNSET else frozenset(asked.keys)
+        rate = None if asked.rate is msgspec.UNSET else asked.rate
 
         def put_back(engine: Any) -> Any:
             letters = engine.dead(**chosen)
             among = _among_tasks if isinstance(engine, AsyncEngine) else _among
-            return engine.retry(letters if keys is None else among(letters, keys), rate=asked.rate)
+            return engine.retry(letters if keys is None else among(letters, keys), rate=rate)
 
         return answer_with(views.Retried(retried=await self._face.ask(put_back, writes=True)))
+
+
+def _checked(chosen: dict[str, str | None]) -> dict[str, str | None]:
+    """Names that something may be kept under.
+
+    Raises:
+        Problem: nothing can be.
+    """
+    for name, each in chosen.items():
+        if each is not None and not is_keepable(each):
+            raise Problem("invalid", f"{name} is {each!r:.100}, which nothing can be called")
+    return chosen
 
 
 def _among(letters: Iterator[DeadLetter], keys: frozenset[str]) -> Iterator[DeadLetter]:

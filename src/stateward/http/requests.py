@@ -15,7 +15,7 @@ from stateward.http.problems import Problem
 from stateward.ledger import Actor
 from stateward.ledger.tracing import is_traceparent
 
-__all__ = ["Headers", "Query", "Request", "read_headers"]
+__all__ = ["NO_REVISION", "Headers", "Query", "Request", "read_headers"]
 
 T = TypeVar("T")
 Headers = dict[bytes, bytes]
@@ -37,6 +37,8 @@ _MEMBERS_MAX = 32
 _TRACESTATE_MAX = 500
 """What a ledger keeps; W3C Trace Context lets go of one that is longer."""
 _QUERY_MAX = 8000
+NO_REVISION = -1
+"""What no entity is ever at: expected by a tag that none has, so that it is refused as stale."""
 
 
 def read_headers(scope: Scope) -> Headers:
@@ -157,7 +159,7 @@ class Request:
         """The revision that If-Match expects; None: any.
 
         Raises:
-            Problem: it is no tag, or several, or one that no entity ever has.
+            Problem: it is no tag, or several.
         """
         value = self.headers.get(b"if-match")
         if value is None or value == b"*":
@@ -165,9 +167,8 @@ class Request:
         match = _ETAG.fullmatch(value)
         if match is None:
             raise Problem("malformed", 'the header If-Match is one entity tag, a revision in quotes: If-Match: "3"')
-        if match[1] or not _REVISION.fullmatch(text := match[2].decode("latin-1")):
-            raise Problem("stale", "the tag that If-Match expects is none that an entity has; a revision in quotes is")
-        return int(text)
+        text = match[2].decode("latin-1")
+        return NO_REVISION if match[1] or not _REVISION.fullmatch(text) else int(text)
 
     def has_tag(self, tag: str) -> bool:
         """Whether the client has the representation of that tag, by If-None-Match.

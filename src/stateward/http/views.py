@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from stateward.errors import Refusal as KernelRefusal
 from stateward.errors import RefusalKind
@@ -24,8 +24,10 @@ __all__ = [
     "applied_view", "entity_view", "explanation_view", "record_view", "refusal_view",
 ]  # fmt: skip
 
+TEXT = "^[^\\u0000]*$"
+"""The pattern of what a ledger keeps as text."""
 Revision = Annotated[int, Meta(ge=0)]
-Id = Annotated[str, Meta(min_length=1, max_length=500, description="500 bytes of UTF-8 at most, and no NUL.")]
+Id = Annotated[str, Meta(min_length=1, max_length=500, pattern=TEXT, description="500 bytes of UTF-8 at most.")]
 
 
 # What is sent.
@@ -63,15 +65,15 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 class Retry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which dead letters are put back: those that all that is given is true of."""
 
-    kind: Id | None = None
-    entity: Id | None = None
-    effect: Id | None = None
-    keys: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=1000)] | None = None
+    kind: Id | UnsetType = UNSET
+    entity: Id | UnsetType = UNSET
+    effect: Id | UnsetType = UNSET
+    keys: Annotated[tuple[Annotated[str, Meta(max_length=100)], ...], Meta(max_length=1000)] | UnsetType = UNSET
     """Their stable keys."""
     all: bool = False
     """Whether all are meant, where nothing else is given."""
-    rate: Annotated[float, Meta(ge=0.01, le=1_000_000)] | None = None
-    """How many a second become due; null: all at once."""
+    rate: Annotated[float, Meta(ge=0.01, le=1_000_000)] | UnsetType = UNSET
+    """How many a second become due; without it, all at once."""
 
 
 # What is answered.
