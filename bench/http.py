@@ -156,6 +156,47 @@ async def _by_tasks(engine: AsyncEngine, ids: Sequence[str]) -> float:
     return time.perf_counter() - began
 
 
+class Alone:
+    """The server alone, with an application that reads what it is sent and answers the same to all."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        is_up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(is_up)), daemon=True)
+        self._thread.start()
+        is_up.wait()
+
+    async def _serve(self, is_up: threading.Event) -> None:
+        with Engine("memory://", lifecycles=[]) as engine:
+            api = Api(engine)
+            listener = listen_on(api, "127.0.0.1", 0)
+            self.port = listener.getsockname()[1]
+            self._server = ApiServer(api, app=_constant)
+            is_up.set()
+            await self._server.serve(sockets=[listener])
+
+    def where(self) -> tuple[int, int]:
+        """Its port, and its process."""
+        return self.port, psutil.Process().pid
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.should_exit = True
+        self._thread.join()
+
+
+_BODY = b"x" * 200
+
+
+async def _constant(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(_BODY))]})
+    await send({"type": "http.response.body", "body": _BODY})
+
+
 @dataclass
 class _Pair:
     """A run over HTTP and one of direct calls beside it, in requests a second."""
@@ -178,7 +219,11 @@ def _rates(load: Elsewhere, folder: Path, effort: Effort) -> Table:
     rows: list[tuple[str, ...]] = []
     contestants = [(kind, engine) for kind in _KINDS for engine in _ENGINES]
     pairs: dict[tuple[str, str], list[_Pair]] = {each: [] for each in contestants}
+    alone: list[float] = []
     for number in range(effort.rounds + 1):
+        with closing(Elsewhere(Alone)) as subject:
+            tally = load.call("run", subject.call("where")[0], "alone", lives, CONNECTIONS, False)
+            alone += [LIFE * lives / tally.seconds] if number else []
         for kind, engine in contestants:
             with closing(Elsewhere(Subject, _address(kind, folder), engine)) as subject:
                 direct = LIFE * lives / float(subject.call("live", "direct", lives))
@@ -187,6 +232,7 @@ def _rates(load: Elsewhere, folder: Path, effort: Effort) -> Table:
                 _check(subject, 2 * lives)
             if number:
                 pairs[kind, engine].append(_Pair(LIFE * lives / tally.seconds, direct))
+    rows.append(("uvicorn alone", f"{median(alone):,.0f}", "", ""))
     for (kind, engine), found in pairs.items():
         http, direct = median(each.http for each in found), median(each.direct for each in found)
         ratio = median(each.http / each.direct for each in found)

@@ -172,6 +172,7 @@ class Guard:
         return origin == scheme.encode() + b"://" + host or origin in self._origins
 
 
+@lru_cache(maxsize=256)
 def is_loopback(name: str) -> bool:
     """Whether a name or an address means the machine itself, whoever is asked; nothing is looked up."""
     if name == "localhost":
