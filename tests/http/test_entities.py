@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Event as ThreadEvent
 from typing import Any
@@ -12,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from stateward import Chart, Context, Event, Final, Lifecycle, State, on
+from stateward import Chart, Context, ContextMarker, Event, EventMarker, Final, Lifecycle, State, on
 from stateward.demo.orders import Cancel, Order, OrderLifecycle, Pay, Ship
 from stateward.http import Token
 from stateward.ledger import Actor
@@ -432,6 +433,46 @@ def test_an_event_is_read_as_the_version_that_its_entity_is_on_has_it(start: Sta
     assert [sorted(each["properties"]) for each in schemas] == [["text"], ["stars", "text"]]
     [served] = client.get("/lifecycles").json()["lifecycles"]
     assert [each["version"] for each in served["versions"]] == [1, 2]
+
+
+@dataclass(frozen=True)
+class Box(ContextMarker):
+    size: int = 1
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Label(EventMarker):
+    text: str
+
+
+def stick(box: Box, event: Label) -> Box:
+    return replace(box, labels=(*box.labels, event.text))
+
+
+class BoxLifecycle(Lifecycle[Box]):
+    version = 1
+
+    shut = State(initial=True)
+    gone = Final()
+
+    label = on(Label, shut.stay(do=stick))
+    leave = on(Leave, shut.to(gone))
+
+
+def test_dataclasses_are_contexts_and_events_like_any(start: StartService) -> None:
+    service = start(lifecycles=[BoxLifecycle])
+    assert service.client.post("/entities/Box", json={"id": "b", "context": {"size": 2}}).status_code == 201
+    answer = service.client.post("/entities/Box/b/events", json={"event": "Label", "payload": {"text": "x"}})
+    assert answer.status_code == 200
+    assert service.client.get("/entities/Box/b").json()["context"] == {"size": 2, "labels": ["x"]}
+    for wrong in ({"text": 1}, {}, {"text": "x", "more": 1}):
+        assert service.client.post(
+            "/entities/Box/b/events", json={"event": "Label", "payload": wrong}
+        ).status_code == 422  # fmt: skip
+    [legal, _] = service.client.get("/entities/Box/b/events").json()["events"]
+    assert legal["payload"]["required"] == ["text"]
+    assert legal["payload"]["additionalProperties"] is False
 
 
 def test_a_chart_from_a_table_is_served_like_any(start: StartService) -> None:

@@ -274,6 +274,15 @@ def test_a_body_that_does_not_come_is_not_waited_for(start: StartService) -> Non
         assert b"body-late" in answer
 
 
+def test_headers_that_do_not_come_are_not_waited_for(start: StartService) -> None:
+    service = start(limits=Limits(head_s=0.1))
+    whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    for begun in (b"", b"GET /health HT", whole[:-2], whole + b"GET /health HTTP/1.1\r\nHost"):
+        answer = ask_raw(service.port, begun)  # until it is closed, by the server
+        assert answer.count(b"HTTP/1.1 200") == begun.count(whole)
+    assert service.client.get("/health").status_code == 200
+
+
 def test_a_client_that_leaves_amid_its_body_does_no_harm(service: Service) -> None:
     head = (
         "POST /entities/Order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n"

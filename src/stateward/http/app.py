@@ -89,6 +89,11 @@ class Api:
         return self._guard.is_guarded
 
     @property
+    def limits(self) -> Limits:
+        """Its limits."""
+        return self._limits
+
+    @property
     def streams(self) -> int:
         """How many streams of records are open."""
         return self._records.open

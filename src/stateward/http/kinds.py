@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
@@ -141,6 +142,8 @@ def sent_events(chart: Chart[Any]) -> dict[str, type[EventMarker]]:
 
 def _names_of(kind: type[Any]) -> frozenset[str] | None:
     """The names that the fields of a class have in JSON; None: it sees to them itself, or can't be asked."""
+    if is_dataclass(kind):
+        return frozenset(each.name for each in fields(kind))
     if not issubclass(kind, msgspec.Struct):
         return None
     config = kind.__struct_config__

@@ -12,6 +12,9 @@ __all__ = ["Limits"]
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of an `Api`; whatever goes beyond one is answered by a problem."""
 
+    head_s: float = 15.0
+    """Seconds in which the first line and the headers of a request have to arrive; seen to by `ApiServer`, and about
+    once a second."""
     body_bytes_max: int = 1_048_576
     """Bytes of the largest body; one that is larger is not read to its end."""
     body_s: float = 10.0

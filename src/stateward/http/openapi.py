@@ -300,6 +300,6 @@ def _with_references(value: Any, base: str) -> Any:
             for key, each in members.items()
         }
     if isinstance(value, list):
-        items: list[Any] = value
+        items = cast("list[object]", value)
         return [_with_references(each, base) for each in items]
     return value

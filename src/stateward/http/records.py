@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stateward.engine.tail import AsyncTail
 from stateward.http import views
-from stateward.http.answers import to_json
+from stateward.http.answers import Answer, to_json
 from stateward.http.face import Face, Operation
 from stateward.http.problems import RETRY_AFTER_S, Problem, problem_of
 from stateward.http.requests import Request
@@ -29,8 +29,9 @@ _LAST_MAX = 10_000
 _RETRY_MS = 1000
 """What a client is told to wait before it comes again."""
 _HEARTBEAT = b": still here\n\n"
+_EVENTS = b"text/event-stream; charset=utf-8"
 _HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"content-type", _EVENTS),
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-accel-buffering", b"no"),  # a proxy that gathers what it is to pass on would keep it back
@@ -60,7 +61,7 @@ class RecordRoutes:
         for each in tuple(self._open):
             each.stop()
 
-    async def records(self, request: Request) -> RecordStream:
+    async def records(self, request: Request) -> ASGIApp:
         """The records behind a cursor, and those yet to come."""
         query = request.query("after", "last", several=("kind",))
         kinds = [self._face.kinds.get(each).name for each in query.texts("kind")] or None
@@ -75,10 +76,9 @@ class RecordRoutes:
             detail = f"{len(self._open)} streams are open, and no more are opened now"
             raise Problem("too-busy", detail, headers={"retry-after": str(RETRY_AFTER_S)})
         tail = self._face.calls.tail(kinds, after=after, last=None if after is not None else last)
-        stream = RecordStream(tail, self._face.limits.heartbeat_s, self._open.discard)
         if request.scope["method"] == "HEAD":
-            stream.stop()
-            return stream
+            return Answer(200, b"", content_type=_EVENTS)
+        stream = RecordStream(tail, self._face.limits.heartbeat_s, self._open.discard)
         self._open.add(stream)
         try:
             async with asyncio.timeout(self._face.limits.call_s):

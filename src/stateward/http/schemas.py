@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import is_dataclass
 from typing import Any, cast
 
 import msgspec
@@ -41,7 +42,8 @@ def schemas_of(kinds: Iterable[Any]) -> tuple[list[Schema], dict[str, Schema]]:
 def close(kind: type[Any], schema: Schema) -> Schema:
     """The schema of a class whose unknown fields are told, as `Form` tells them."""
     is_open = schema.get("type") == "object" and "properties" in schema and "additionalProperties" not in schema
-    return {**schema, "additionalProperties": False} if issubclass(kind, msgspec.Struct) and is_open else schema
+    is_read_strictly = issubclass(kind, msgspec.Struct) or is_dataclass(kind)
+    return {**schema, "additionalProperties": False} if is_read_strictly and is_open else schema
 
 
 def _unknown(_: type[Any]) -> Schema:

@@ -8,6 +8,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Generator
+from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -54,11 +55,36 @@ class ApiServer(uvicorn.Server):
             )
         )
         self._api = api
+        self._silent: dict[Any, tuple[Any, float]] = {}
+        """Connections on which no request is dealt with: the last one that was, and since when that has been so."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         """Leave signals alone: who serves says what ends it."""
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Once a second, end connections that begin a request and do not come to the end of its headers."""
+        if counter % 10 == 0:
+            self._end_silent(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
+    def _end_silent(self, now: float) -> None:
+        # Uvicorn ends a connection that is idle between two requests, and waits for ever once a byte has come.
+        silent: dict[Any, tuple[Any, float]] = {}
+        connections: list[Any] = list(self.server_state.connections)
+        for each in connections:
+            cycle = each.cycle
+            if cycle is not None and not cycle.response_complete:
+                continue
+            last, since = self._silent.get(each, (cycle, now))
+            if last is not cycle:
+                since = now
+            if now - since > self._api.limits.head_s:
+                each.transport.close()
+            else:
+                silent[each] = cycle, since
+        self._silent = silent
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: no new connections, streams are ended, what was asked is answered within the grace."""
