@@ -37,6 +37,7 @@ _COMMANDS = {
     "retry": "Put effects back that were given up.",
     "run": "Work for an application: effects, timers, reconciliation.",
     "scxml": "Run and test SCXML documents; write a lifecycle as one.",
+    "serve": "Serve an application's entities over HTTP.",
     "tail": "Print records as they come.",
     "timers": "Timers that run.",
 }
