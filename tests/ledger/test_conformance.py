@@ -473,6 +473,33 @@ def test_entities_stay_on_their_version(make_ledger: MakeLedger) -> None:
         attempt(engine, "new", Ship())
 
 
+def declare_toll(fee: int) -> tuple[type[Lifecycle[Parcel]], type[Event]]:
+    class Toll(Event):
+        paid: int
+
+    def covers_fee(parcel: Parcel, event: Toll) -> bool:
+        return event.paid >= fee
+
+    class TollLifecycle(Lifecycle[Parcel]):
+        version = 1
+        waiting = State(initial=True)
+        through = Final()
+        toll = on(Toll, waiting.to(through), when=covers_fee)
+
+    return TollLifecycle, Toll
+
+
+def test_a_lifecycle_declared_anew_in_the_same_process_has_its_new_functions(make_ledger: MakeLedger) -> None:
+    """As in a notebook, where a cell is run again: the charts are equal, and what their functions do is not."""
+    for fee, outcome in ((10, "guarded"), (5, "applied")):
+        lifecycle, toll = declare_toll(fee)
+        engine = Engine(make_ledger(), lifecycles=[lifecycle])
+        if fee == 10:
+            engine.create(lifecycle, "t1", Parcel(), actor="a:1")
+        answer = engine.attempt(lifecycle, "t1", toll(paid=5), actor="a:1")  # pyright: ignore[reportCallIssue]
+        assert (answer.kind if isinstance(answer, Refusal) else answer.outcome) == outcome
+
+
 # Concurrency.
 
 

@@ -98,8 +98,10 @@ def test_a_prepared_transaction_is_named(postgres_binaries: Path) -> None:
             server.stop()
 
 
-def test_dead_rows_that_vacuum_does_not_remove_are_told(engine: Engine, postgres_dsn: str) -> None:
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+def test_dead_rows_that_vacuum_does_not_remove_are_told(fresh_postgres_dsn: str) -> None:
+    with Engine(fresh_postgres_dsn, lifecycles=[ParcelLifecycle]) as engine:
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1")
+    with psycopg.connect(fresh_postgres_dsn, autocommit=True) as connection:
         connection.execute("ALTER TABLE timer SET (autovacuum_enabled = off)")
         connection.execute(
             "INSERT INTO timer SELECT 'Parcel', 'p' || n, 'x', 1, 0, now() + interval '1 day', gen_random_uuid() "
@@ -107,8 +109,8 @@ def test_dead_rows_that_vacuum_does_not_remove_are_told(engine: Engine, postgres
         )
         connection.execute("DELETE FROM timer WHERE name = 'x'")
         connection.execute("SELECT pg_stat_force_next_flush()")
-        wait_until(lambda: found(postgres_dsn))
-    [finding] = found(postgres_dsn)
+        wait_until(lambda: found(fresh_postgres_dsn))
+    [finding] = found(fresh_postgres_dsn)
     assert (finding["check"], finding["where"].split(",")[0]) == ("vacuum", "timer")
     assert finding["what"].startswith("10,001 dead rows beside ")
     assert "ALTER TABLE timer SET (autovacuum_vacuum_scale_factor" in finding["todo"]

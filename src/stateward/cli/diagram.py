@@ -36,7 +36,7 @@ def command(
 
     The module alone will do if it holds one lifecycle; instead of a class it may be a variable that holds a chart.
 
-    A Markdown file (.md) holds the drawing in a block fenced as ```mermaid or ```dot: --check wants one of its
+    A Markdown file (.md) holds the drawing in a block fenced as mermaid or as dot: --check wants one of its
     blocks to be the drawing, --output writes the drawing into its only block. Any other file is the drawing.
 
     \b

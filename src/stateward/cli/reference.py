@@ -15,7 +15,7 @@ from stateward.cli import root_group
 
 __all__ = ["write_reference"]
 
-_HEAD = """# Command line
+_HEAD = """# Commands
 
 <!-- Made by `python -m stateward.cli.reference` of the commands themselves; `make golden` writes it anew. -->
 
@@ -63,7 +63,7 @@ def _sections(command: click.Command, ctx: click.Context, depth: int = 2) -> Ite
     yield f"{'#' * depth} `{ctx.command_path}`\n"
     if not isinstance(command, click.Group):
         usage = " ".join(command.collect_usage_pieces(ctx))
-        yield f"```console\n{ctx.command_path} {usage}\n```\n"
+        yield f"    {ctx.command_path} {usage}\n"
     yield from _texts(command.help or "")
     yield from _options(command, ctx)
     if isinstance(command, click.Group):
@@ -79,7 +79,7 @@ def _texts(text: str) -> Iterator[str]:
             yield " ".join(line.strip() for line in (first, *rest)).replace("|", "\\|") + "\n"
             continue
         lines = rest[1:] if rest[0].startswith("Example") else rest
-        yield "\n".join(["```console", *(line.strip() for line in lines), "```\n"])
+        yield "\n".join([*(f"    {line.strip()}" for line in lines), ""])
 
 
 def _options(command: click.Command, ctx: click.Context) -> Iterator[str]:

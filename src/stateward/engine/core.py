@@ -111,7 +111,8 @@ class EngineCore:
             if before != chart:
                 problem = f"version {chart.version} is given twice, with different digests"
                 raise DefinitionError(problem, lifecycle=chart.kind)
-        self._kinds = {kind for kind, _ in self.charts}
+        self.kinds = tuple(sorted({kind for kind, _ in self.charts}))
+        """The kinds of the lifecycles, in order."""
         self._clock = clock
         self._authorize = authorize
         self.retention = retention
@@ -133,7 +134,7 @@ class EngineCore:
     def kind(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> str:
         """The kind of a lifecycle that this engine serves, in whichever version."""
         kind = chart_given(lifecycle).kind
-        if kind not in self._kinds:
+        if kind not in self.kinds:
             problem = "is not among the lifecycles of this engine"
             raise DefinitionError(problem, lifecycle=kind)
         return kind

@@ -27,6 +27,7 @@ from stateward.engine.core import (
     outcome_of,
 )
 from stateward.engine.joined import AsyncJoinedEngine, joinable
+from stateward.engine.measuring import AsyncMeasuring
 from stateward.engine.paging import AsyncPaging
 from stateward.engine.sender import AsyncSender
 from stateward.engine.tail import AsyncTails
@@ -49,7 +50,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncTails, AsyncSender):
+class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncMeasuring, AsyncTails, AsyncSender):
     """Lifecycles on a ledger, for tasks of one event loop; every method is that of `Engine`, awaited.
 
     A task that is cancelled while its event waits takes it back; an event that is being committed is committed.

@@ -26,6 +26,7 @@ from stateward.engine.core import (
     outcome_of,
 )
 from stateward.engine.joined import JoinedEngine, joinable
+from stateward.engine.measuring import Measuring
 from stateward.engine.paging import Paging
 from stateward.engine.sender import Sender
 from stateward.engine.tail import Tails
@@ -47,7 +48,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class Engine(WorkingEngine, Paging, Tails, Sender):
+class Engine(WorkingEngine, Paging, Measuring, Tails, Sender):
     """Lifecycles on a ledger: entities are created, events sent to them, and nothing that happens is lost.
 
     It may be used by any number of threads: what they send while a commit is in flight is committed together next.
