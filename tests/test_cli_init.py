@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 from click.testing import CliRunner, Result
@@ -74,6 +77,25 @@ def test_the_project_of_an_order_lives(here: Path) -> None:
         {"kind": "Order", "version": 1, "state": "active", "count": 1}
     ]
     assert ": no findings" in stateward(folder, "doctor")
+    assert served(folder, "/entities/Order/A-1")["state"] == "active"
+
+
+def served(folder: Path, path: str) -> dict[str, Any]:
+    """What `stateward serve` answers, on a port that is free."""
+    words = [sys.executable, "-m", "stateward.cli", "serve", "--port", "0"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(words, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            [address] = [next(each[0] for line in process.stderr if (each := re.findall(r"http://[\d.:]+", line)))]
+            with build_opener(ProxyHandler({})).open(f"{address}{path}", timeout=WAIT_S) as answer:
+                found: dict[str, Any] = json.load(answer)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=WAIT_S)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    return found
 
 
 def work_until_active(folder: Path) -> None:
