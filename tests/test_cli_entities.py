@@ -198,6 +198,17 @@ def test_what_may_have_been_meant_is_told(shop: Path, arguments: list[str], prob
     assert problem in run(*arguments, *THREADS, code=2).stderr
 
 
+def test_a_slip_in_what_is_chosen_is_told_and_no_error(shop: Path) -> None:
+    """Another application on the same ledger may have it."""
+    for words in (["dead"], ["retry"]):
+        done = run(*words, "--kind", "Oder", *THREADS)
+        assert done.stderr == "the application has no lifecycle of the kind Oder, but Order\n"
+        assert (
+            run(*words, "--effect", "Chrage", *THREADS).stderr
+            == "the application handles no effects Chrage, but Charge\n"
+        )
+
+
 def test_a_command_that_is_mistyped_is_told(here: Path) -> None:
     assert "there is no command sned; did you mean send?" in run("sned", code=2).stderr
     assert "there is no command upgarde; did you mean upgrade?" in run("db", "upgarde", code=2).stderr
