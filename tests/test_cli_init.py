@@ -113,11 +113,14 @@ def work_until_active(folder: Path) -> None:
     assert process.returncode == 0
 
 
-@pytest.mark.parametrize("options", [(), ("--kind", "Subscription"), ("--kind", "InsuranceClaim", "--name", "claims")])
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--kind", "Subscription"), ("--kind", "LongInsuranceClaims", "--name", "claims_of_all_who_are_insured")],
+)
 def test_what_it_writes_passes_every_check(here: Path, options: Sequence[str]) -> None:
     folder = here / "my-shop"
     init(str(folder), *options)
-    package = "claims" if "claims" in options else "my_shop"
+    package = options[-1] if "--name" in options else "my_shop"
     call(folder, "ruff", "check", "--no-cache", ".")
     call(folder, "ruff", "format", "--no-cache", "--check", ".")
     # The sources of stateward itself are another check's: an installed package's are not looked at either.

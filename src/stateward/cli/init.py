@@ -28,10 +28,12 @@ _TAKEN = frozenset({
 })  # fmt: skip
 """What the templates call something else."""
 _EXISTS = 4
+_WIDTH = 120
+"""Characters of the longest line that is written; pyproject.toml says so to the linter."""
 
 
 def _kind(value: str) -> str:
-    if not re.fullmatch(r"[A-Z][A-Za-z0-9]{0,23}", value) or value in _TAKEN or keyword.iskeyword(value):
+    if not re.fullmatch(r"[A-Z][A-Za-z0-9]{0,19}", value) or value in _TAKEN or keyword.iskeyword(value):
         message = f"{value!r} is no kind to begin with: a word like Order or Subscription is, which the project's own"
         raise click.BadParameter(f"{message} {', '.join(sorted(_TAKEN)[:4])} and so on are not")
     return value
@@ -103,17 +105,21 @@ def _values(folder: Path, kind: str, name: str | None) -> dict[str, str]:
         "article": article,
         "an_words": f"{article} {words}",
         "An_words": f"{article.capitalize()} {words}",
-        "app_names": _imported("Charge", f"{kind}Lifecycle"),
-        "test_names": _imported("Close", "Submit", kind, f"{kind}Lifecycle"),
+        "app_import": _import(f"{package}.lifecycle", "Charge", f"{kind}Lifecycle"),
+        "test_import": _import(f"{package}.lifecycle", "Charged", "Close", "Submit", kind, f"{kind}Lifecycle"),
         "name": variable + "_" if keyword.iskeyword(variable) else variable,
         "env": f"{package.upper()}_LEDGER",
         "version": version("stateward"),
     }
 
 
-def _imported(*names: str) -> str:
-    """Names in the order in which imports are sorted: those in capitals are constants, and first."""
-    return ", ".join(sorted(names, key=lambda each: (not each.isupper(), each.lower())))
+def _import(module: str, *names: str) -> str:
+    """An import as it is sorted and laid out: names in capitals are constants, and first."""
+    ordered = sorted(names, key=lambda each: (not each.isupper(), each.lower()))
+    line = f"from {module} import {', '.join(ordered)}"
+    if len(line) <= _WIDTH:
+        return line
+    return "\n".join([f"from {module} import (", *(f"    {each}," for each in ordered), ")"])
 
 
 def _rendered(template: str, values: dict[str, str]) -> str:
