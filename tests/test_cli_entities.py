@@ -126,8 +126,9 @@ def test_the_newest_version_is_taken_unless_another_is_named(here: Path) -> None
     assert data("create", "Order", "new", *where)["version"] == 2
     assert data("create", "Order", "old", "--version", "1", *where)["version"] == 1
     assert data("create", "Order", "bare", "--ledger", "shop.db", "--lifecycle", "two")["version"] == 2
-    told = run("create", "Order", "x", "--version", "3", *where, code=2).stderr
-    assert "there is no version 3 of Order; these are: 1, 2" in told
+    for options, known in ((where, "1, 2"), (("--ledger", "shop.db", "--lifecycle", "two"), "2")):
+        told = run("create", "Order", "x", "--version", "3", *options, code=2).stderr
+        assert f"there is no version 3 of Order; these are: {known}\n" in told
     # Each is sent what its own version knows.
     assert data("send", "Order", "old", "Buy", *where)["state"] == "charging"
     assert "there is no event of Order version 2 Buy" in run("send", "Order", "new", "Buy", *where, code=2).stderr
@@ -459,6 +460,12 @@ def test_show_needs_no_lifecycle_for_what_a_ledger_knows_by_itself(shop: Path) -
     assert done.stdout.startswith("Order A-17 is in charging\n  version 1, revision 2\n")
     assert "refused in charging" in done.stdout
     assert "need its lifecycle" in done.stderr
+    # A ledger that the environment names does not keep what an application knows from being told.
+    everything = CliRunner().invoke(
+        root_group(), ["show", "Order", "A-17", "-o", "json"],
+        env={"STATEWARD_LEDGER": str(shop), "STATEWARD_APP": "tests.shop:make"},
+    )  # fmt: skip
+    assert json.loads(everything.stdout)["context"] == {"amount": 5}
     shown = data("show", "Order", "A-17", "--ledger", shop)
     assert (shown["context"], shown["events"], shown["stays"]) == (None, None, None)
     assert [each["effect"] for each in shown["pending"]] == ["Charge"]

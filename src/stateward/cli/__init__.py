@@ -137,8 +137,9 @@ def _kept(text: str | None) -> str:
 def _write_nowhere() -> None:
     """Let what is still to be written go nowhere: Python would try again at the end, and tell that it could not."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for number in (1, 2):
-        os.dup2(nowhere, number)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # of one that stands for none of the process's own
+            os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stateward.cli.desk import actor_of, actor_option, text
+from stateward.cli.desk import actor_of, actor_option, chart_among, text
 from stateward.cli.entities import entity_of_kind, key_option, lifecycle_options, open_lifecycles
 from stateward.cli.output import output_option
 from stateward.cli.payloads import read_value
 from stateward.cli.sending import write_applied
-from stateward.cli.suggesting import find_name
 
 if TYPE_CHECKING:
     from stateward.chart import Chart
@@ -27,7 +26,7 @@ __all__ = ["command"]
 @click.argument("context", metavar="[CONTEXT]...", nargs=-1, type=text)
 @lifecycle_options
 @click.option(
-    "--version", type=click.IntRange(min=0), metavar="N", help="The version of the lifecycle; else the newest."
+    "--version", type=click.IntRange(min=1), metavar="N", help="The version of the lifecycle; else the newest."
 )
 @key_option
 @actor_option
@@ -61,11 +60,7 @@ def command(
     who = actor_of(actor)
 
     def choose(_: Ledger, charts: Sequence[Chart[Any]]) -> Sequence[Chart[Any]]:
-        name = find_name("lifecycle of the kind", kind, sorted({each.kind for each in charts}))
-        of_kind = [each for each in charts if each.kind == name and version in (None, each.version)]
-        return (
-            [max(of_kind, key=lambda each: each.version)] if of_kind else [each for each in charts if each.kind == name]
-        )
+        return [chart_among(charts, kind, version)]
 
     with open_lifecycles(ctx, app, ledger, lifecycles, choose=choose) as desk:
         chart = desk.chart_of(kind, version)

@@ -31,6 +31,7 @@ __all__ = [
     "actor_of",
     "actor_option",
     "apply_option",
+    "chart_among",
     "desk_options",
     "limit_option",
     "open_desk",
@@ -165,12 +166,21 @@ class Desk:
         Raises:
             click.UsageError: the engine has none.
         """
-        name = find_name("lifecycle of the kind", kind, sorted({each.kind for each in self.engine.charts}))
-        charts = {each.version: each for each in self.engine.charts if each.kind == name}
-        if version is not None and version not in charts:
-            message = f"there is no version {version} of {name}; these are: {', '.join(map(str, charts))}"
-            raise click.UsageError(message)
-        return charts[max(charts) if version is None else version]
+        return chart_among(self.engine.charts, kind, version)
+
+
+def chart_among(charts: Sequence[Chart[Any]], kind: str, version: int | None = None) -> Chart[Any]:
+    """The newest of some charts that are of a kind, or the one of a version.
+
+    Raises:
+        click.UsageError: there is none.
+    """
+    name = find_name("lifecycle of the kind", kind, sorted({each.kind for each in charts}))
+    versions = {each.version: each for each in charts if each.kind == name}
+    if version is not None and version not in versions:
+        message = f"there is no version {version} of {name}; these are: {', '.join(map(str, sorted(versions)))}"
+        raise click.UsageError(message)
+    return versions[max(versions) if version is None else version]
 
 
 @contextmanager

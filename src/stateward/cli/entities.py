@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from stateward.cli.applications import app_named
 from stateward.cli.completing import complete_entities, complete_events, complete_kinds
 from stateward.cli.desk import Desk, actor_option, desk_options, open_desk, text
 from stateward.cli.output import output_option
@@ -134,7 +135,7 @@ def open_lifecycles(
 
         return choose(store, find_all_charts(ctx, targets)) if targets else ()
 
-    takes_ledger = targets or is_bare_enough or is_ledger_named
+    takes_ledger = targets or is_ledger_named or (is_bare_enough and app_named(app) is None)
     with open_desk(ctx, app, ledger if takes_ledger else None, chosen) as desk:
         yield desk
 

@@ -33,7 +33,7 @@ _TITLES = {
 @kind_argument()
 @lifecycle_options
 @click.option("--state", type=text, help="Only those in this configuration: paid, or a.x|b.y of regions.")
-@click.option("--version", type=click.IntRange(min=0), metavar="N", help="Only those on this version of the lifecycle.")
+@click.option("--version", type=click.IntRange(min=1), metavar="N", help="Only those on this version of the lifecycle.")
 @click.option(
     "--unmoved-since",
     type=past_moment,
