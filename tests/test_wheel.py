@@ -199,6 +199,15 @@ def test_its_demo_runs(alone: Environment) -> None:
     assert sorted(each.name for each in alone.home.glob("*.db")) == ["shop-provider.db", "shop.db"]
 
 
+def test_the_project_that_it_writes_works_there(alone: Environment) -> None:
+    written = alone.run("stateward", "init", "mine").stdout.splitlines()
+    assert all((alone.home / each).exists() for each in written)
+    assert "mine/mine/app.py" in written
+    there = "import os, sys; os.chdir('mine'); sys.argv[0] = 'stateward'; from stateward.cli import main; main()"
+    assert "started in draft" in alone.run("python", "-c", there, "create", "Order", "A-1").stdout
+    assert "Order A-1 is in draft" in alone.run("python", "-c", there, "show", "Order", "A-1").stdout
+
+
 def test_every_module_can_be_imported_or_lacks_what_one_extra_brings(missing: dict[str, tuple[str, str]]) -> None:
     assert {module for module, (asked, package) in missing.items() if len(extra_of(asked, package)) != 1} == set()
     asked = {extra for each in missing.values() for extra in extra_of(*each)}

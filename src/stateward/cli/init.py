@@ -19,7 +19,7 @@ _FILES = {
     "{package}/lifecycle.py": "lifecycle.py.txt",
     "{package}/handlers.py": "handlers.py.txt",
     "{package}/app.py": "app.py.txt",
-    "tests/test_{name}.py": "test.py.txt",
+    "tests/test_{name}.py": "checks.py.txt",
 }
 """What is written, and the templates in `project/` that it is made of."""
 _TAKEN = frozenset({
