@@ -64,7 +64,7 @@ def desk_options(command: F) -> F:
         envvar="STATEWARD_LEDGER",
         show_envvar=True,
         help=(
-            "The ledger alone, instead of an application; no code is loaded then: sqlite:///orders.db, "
+            "The ledger alone, instead of an application, whose code is not loaded then: sqlite:///orders.db, "
             "postgresql://user@host/name, or a SQLite file."
         ),
     )
