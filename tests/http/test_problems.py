@@ -247,10 +247,15 @@ def test_a_key_that_can_not_be_kept(service: Service, key: str) -> None:
     assert name_of(answer) == (422, "unkeepable")
 
 
-def test_a_payload_that_can_not_be_kept(service: Service) -> None:
-    huge = b'{"id":"huge","context":{"total":' + b"9" * 4000 + b"}}"
-    answer = service.client.post("/entities/Order", content=huge, headers=JSON)
-    assert answer.status_code in (201, 422)
+def test_what_can_be_kept_is_and_what_can_not_is_told(service: Service) -> None:
+    for digits, status in ((30, 201), (4000, 201), (5000, 422), (100_000, 422)):
+        body = b'{"id":"%d","context":{"total":%s}}' % (digits, b"9" * digits)
+        answer = service.client.post("/entities/Order", content=body, headers=JSON)
+        assert answer.status_code == status
+        assert service.client.get(f"/entities/Order/{digits}").status_code == (200 if status == 201 else 404)
+    for number in (b"1e999", b"NaN", b"Infinity", b"1.5", b"true", b"0x10", b"1_000"):
+        body = b'{"id":"n","context":{"total":%s}}' % number
+        assert service.client.post("/entities/Order", content=body, headers=JSON).status_code in (400, 422), number
 
 
 def test_a_body_that_is_too_large_is_not_read_to_its_end(start: StartService) -> None:
