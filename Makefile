@@ -31,8 +31,8 @@ help: ## Say what can be made
 setup: .venv/.ready ## Set up .venv with the pinned tools and stateward itself
 
 .PHONY: demo
-demo: .venv/.ready ## Show it at work; LOG=file names a log to read
-	@$(BIN)/stateward demo $(if $(LOG),--log "$(LOG)")
+demo: .venv/.ready ## Show it at work; ARGS=--once ends by itself, LOG=file replays a log instead
+	@$(BIN)/stateward demo $(if $(LOG),--log "$(LOG)") $(ARGS)
 
 .PHONY: test
 test: .venv/.ready ## Run every check: lint, format, types, import direction, tests

@@ -104,6 +104,11 @@ def test_it_works_too_if_it_is_asked_to(tmp_path: Path, make: str) -> None:
         with service.client.stream("GET", "/records") as response:
             charged = next(each for each in read_events(response) if '"event":"Charged"' in each.get("data", ""))
         assert '"state_to":"paid"' in charged["data"]
+        told = service.client.get("/metrics")
+        assert told.headers["content-type"].startswith("text/plain")
+        assert 'fsm_entities_in_state{kind="Order",state="paid"} 1.0' in told.text
+        assert "fsm_transitions_out_total{" in told.text
+        assert "fsm_state_duration_seconds_bucket{" in told.text
         assert service.end(signal.SIGTERM) == 0, service.log
 
 

@@ -25,7 +25,7 @@ _COMMANDS = {
     "check": "Definition errors and lint findings of lifecycles.",
     "db": "Bring a ledger's schema up to date, or look at it.",
     "dead": "Effects that were given up.",
-    "demo": "Send an event log through a lifecycle into an embedded database, and report.",
+    "demo": "Show orders with payment at work, faults and all.",
     "diagram": "Draw a lifecycle as Mermaid or Graphviz text.",
     "doctor": "Hold a ledger against the lifecycles that are to run on it.",
     "import": "Send an event log from elsewhere through a lifecycle.",

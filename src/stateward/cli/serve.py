@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from stateward.engine import AsyncEngine, Engine
     from stateward.http import Api
+    from stateward.http.health import Metrics
 
 __all__ = ["command"]
 
@@ -82,7 +83,8 @@ def command(
     r"""Serve an application's entities over HTTP, until SIGTERM or SIGINT.
 
     Without tokens it serves this machine alone, and listens nowhere else. STATEWARD_TOKEN holds one token, and
-    STATEWARD_TOKEN_ACTOR who has it; --tokens names a file of several. What is served is told by /openapi.json.
+    STATEWARD_TOKEN_ACTOR who has it; --tokens names a file of several. What is served is told by /openapi.json;
+    /metrics is for Prometheus, with the extra prometheus.
 
     Told to stop, it takes on nothing more, ends streams of records, and lets what goes on end within --grace. A second
     signal ends it at once. The exit code is 0 after it was told to stop, and 5 if the ledger can't be opened; one that
@@ -110,7 +112,9 @@ def command(
         raise click.UsageError(message)
     engine = find_engine(name)
     try:
-        api = Api(engine, tokens=given, hosts=_hosts(host, allow_host), origins=allow_origin)
+        api = Api(
+            engine, tokens=given, hosts=_hosts(host, allow_host), origins=allow_origin, metrics=_metrics(engine)
+        )  # fmt: skip
         listener = listen_on(api, host, port)
     except BaseException:
         _close(engine)
@@ -122,6 +126,20 @@ def _hosts(host: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     """The names that it is called by; the address that it listens on is one, unless it stands for all."""
     is_any = host in ("", "0.0.0.0", "::", "*")
     return allowed if is_any else (*allowed, host)
+
+
+def _metrics(engine: Engine | AsyncEngine) -> Metrics | None:
+    """What /metrics gives; nothing without the extra for it."""
+    import logging
+
+    from stateward.errors import ExtraMissing
+    from stateward.http import metrics_of
+
+    try:
+        return metrics_of(engine)
+    except ExtraMissing as error:
+        logging.getLogger(__name__).info("there is no /metrics: %s", error)
+        return None
 
 
 async def _serve(
@@ -147,6 +165,8 @@ async def _serve(
     try:
         if not isinstance(engine, Engine):
             await engine.open()
+        if api.has_metrics:  # they count from now on
+            await asyncio.to_thread(engine.metrics) if isinstance(engine, Engine) else await engine.metrics()
         if work:
             await asyncio.to_thread(engine.start) if isinstance(engine, Engine) else await engine.start()
         await serve(api, listener, grace_s=grace.total_seconds(), access_log=access_log, is_ready=tell)

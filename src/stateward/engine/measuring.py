@@ -16,6 +16,8 @@ __all__ = ["AsyncEngineMetrics", "AsyncMeasuring", "EngineMetrics", "Measuring"]
 
 T = TypeVar("T")
 
+_lock = Lock()  # an engine's metrics are made once, whoever asks first
+
 
 class EngineMetrics:
     """The metrics of an engine; made by `Engine.metrics`.
@@ -101,9 +103,10 @@ class Measuring:
             ExtraMissing: prometheus-client is not installed.
             LedgerUnavailable: the ledger is away.
         """
-        if self._metrics is None:
-            self._metrics = EngineMetrics(self._core, self._read)
-        return self._metrics
+        with _lock:
+            if self._metrics is None:
+                self._metrics = EngineMetrics(self._core, self._read)
+            return self._metrics
 
 
 class AsyncMeasuring:

@@ -6,9 +6,10 @@ try:
     from stateward.http.app import Api
     from stateward.http.guarding import Token
     from stateward.http.limits import Limits
+    from stateward.http.measuring import metrics_of
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition(".")[0] not in ("starlette", "anyio"):
         raise
     raise ExtraMissing(package=error.name.partition(".")[0], extra="http") from error
 
-__all__ = ["Api", "Limits", "Token"]
+__all__ = ["Api", "Limits", "Token", "metrics_of"]

@@ -94,6 +94,11 @@ class Api:
         return self._limits
 
     @property
+    def has_metrics(self) -> bool:
+        """Whether there is `/metrics`."""
+        return any(each.name == "metrics" for each in self.operations)
+
+    @property
     def streams(self) -> int:
         """How many streams of records are open."""
         return self._records.open
