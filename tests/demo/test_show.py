@@ -285,7 +285,7 @@ def test_a_pipe_that_nobody_reads_any_more_ends_it(tmp_path: Path) -> None:
         assert process.stderr is not None
         children = children_of(process, PROVIDER)
         process.stdout.close()
-        assert process.wait(WAIT_S) == 1
+        assert process.wait(WAIT_S) != 0  # what exactly is the same for all commands
         assert process.stderr.read() == b""
     assert all(map(has_ended, children))
 
