@@ -12,12 +12,12 @@ import pytest
 from starlette.types import Scope
 
 from stateward import CallerError, Engine
-from stateward.demo.orders import OrderLifecycle
 from stateward.http import Api, Limits, Token
 from stateward.http.guarding import is_loopback
 from stateward.http.keyring import read_tokens
 from stateward.http.serving import listen_on
 from stateward.ledger import Actor
+from tests.http.orders import OrderLifecycle
 from tests.http.services import Service, StartService, ask_raw, body_of, serving
 
 SECRET = "s3cret-s3cret-s3cret"

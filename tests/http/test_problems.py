@@ -34,10 +34,10 @@ from stateward import (
     UnknownEntity,
     on,
 )
-from stateward.demo.orders import OrderLifecycle
 from stateward.errors import LedgerCorrupt, Unkeepable, VersionUnknown
 from stateward.http import Limits
 from stateward.http.problems import PROBLEMS, problem_of
+from tests.http.orders import OrderLifecycle
 from tests.http.services import WAIT_S, Service, StartService, ask_raw, body_of, serving
 
 JSON = {"content-type": "application/json"}
