@@ -185,9 +185,9 @@ class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncMeasuring, AsyncTails, A
 
     async def why(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, event: EventMarker) -> Explanation:
         """As `Engine.why`."""
-        return explain((await self.get(lifecycle, entity)).snapshot, event)
+        return explain((await self.get(lifecycle, entity)).snapshot, event, self._core.meta_now(entity))
 
-    async def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str) -> AsyncIterator[Record]:
+    async def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str, entity: str) -> AsyncIterator[Record]:
         """As `Engine.history`."""
         following: FetchHistory | None = self._core.recording(lifecycle, entity)
         while following is not None:
@@ -224,3 +224,11 @@ class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncMeasuring, AsyncTails, A
     async def census(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> dict[str, int]:
         """As `Engine.census`."""
         return by_state(await self._read(lambda: count_census(self._core.kind(lifecycle))))
+
+    async def census_by_version(
+        self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str | None = None
+    ) -> dict[tuple[str, int, str], int]:
+        """As `Engine.census_by_version`."""
+        kind = None if lifecycle is None else self._core.kind_of(lifecycle)
+        lines = await self._read(lambda: count_census(kind))
+        return {(each, version, state): count for each, version, state, count in lines if count}
