@@ -22,12 +22,12 @@ from uuid import uuid4
 import psutil
 
 from bench.http_client import APPLIED_EACH, LIFE, REFUSED_EACH, Load, Tally
+from bench.http_order import Deliver, Order, OrderLifecycle, Pay, Ship
 from bench.ledger.databases import temporary_folder
 from bench.measure import Effort
 from bench.report import Report, Table
 from bench.work.processes import Elsewhere
 from stateward import AsyncEngine, Engine
-from stateward.demo.orders import Deliver, Order, OrderLifecycle, Pay, Ship
 from stateward.http import Api
 from stateward.http.serving import ApiServer, listen_on
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from stateward import AsyncEngine, Engine
-from stateward.demo.orders import OrderLifecycle
 from tests.conftest import MakeLedger
+from tests.http.orders import OrderLifecycle
 from tests.http.services import Service, StartService, serving
 
 

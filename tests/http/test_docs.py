@@ -12,6 +12,7 @@ import httpx
 import msgspec
 import pytest
 
+from stateward.demo.orders import OrderLifecycle
 from stateward.http.app import Api
 from stateward.http.guarding import Token
 from stateward.http.limits import Limits
@@ -56,7 +57,7 @@ def fits(given: Any, wanted: Any) -> bool:
 
 
 def test_each_command_is_answered_as_the_page_says(start: StartService) -> None:
-    service = start()
+    service = start(lifecycles=[OrderLifecycle])
     asked = 0
     for (kind, block), (following, answer) in pairwise(BLOCKS):
         if kind == "sh" and following == "json":

@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from stateward import Chart, Context, ContextMarker, Event, EventMarker, Final, Lifecycle, State, on
-from stateward.demo.orders import Cancel, Order, OrderLifecycle, Pay, Ship
 from stateward.http import Token
 from stateward.ledger import Actor
+from tests.http.orders import Cancel, Order, OrderLifecycle, Pay, Ship
 from tests.http.services import Service, StartService, ask_raw, body_of
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

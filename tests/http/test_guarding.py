@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import pytest
 from starlette.types import Scope
 
 from stateward import CallerError, Engine
-from stateward.demo.orders import OrderLifecycle
 from stateward.http import Api, Limits, Token
 from stateward.http.guarding import is_loopback
 from stateward.http.keyring import read_tokens
 from stateward.http.serving import listen_on
 from stateward.ledger import Actor
-from tests.http.services import Service, StartService, ask_raw, body_of
+from tests.http.orders import OrderLifecycle
+from tests.http.services import Service, StartService, ask_raw, body_of, serving
 
 SECRET = "s3cret-s3cret-s3cret"
 BODY = {"id": "A"}
@@ -27,6 +28,13 @@ BODY = {"id": "A"}
 def engine_kind() -> type[Engine]:
     """One kind will do: who gets in has to do with no engine."""
     return Engine
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """One for all tests that leave nothing in it that others look at."""
+    with serving(lambda: Engine("memory://", lifecycles=[OrderLifecycle])) as started:
+        yield started
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
@@ -64,7 +72,9 @@ def test_a_page_whose_name_was_pointed_here_reads_nothing(service: Service, host
 def test_two_hosts_or_none_are_told_apart_from_one(service: Service) -> None:
     assert by_host(service, "localhost", "evil.example")[0] == 400
     assert by_host(service)[0] == 400
-    answer = ask_raw(service.port, b"GET http://evil.example/health HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+    answer = ask_raw(
+        service.port, b"GET http://evil.example/health HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+    )
     assert body_of(answer)[0] in (404, 421)
 
 

@@ -16,8 +16,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from stateward import AsyncEngine, Engine
-from stateward.demo.orders import OrderLifecycle
 from stateward.http import Api
+from tests.http.orders import OrderLifecycle
 from tests.http.services import StartService
 
 

@@ -17,10 +17,11 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
 from stateward import Chart, Context, Engine, Event
-from stateward.demo.orders import OrderLifecycle, Ship
+from stateward.demo import orders as demo
 from stateward.http import Api, Token
 from stateward.http.describing import DESCRIPTIONS
 from stateward.http.problems import PROBLEMS
+from tests.http.orders import OrderLifecycle, Ship
 from tests.http.services import Service, StartService, serving
 from tests.http.test_entities import BookLifecycle, newer
 
@@ -36,7 +37,7 @@ def document_of(*lifecycles: Any, **options: Any) -> dict[str, Any]:
 
 
 def test_the_golden_document_is_that_of_the_order_lifecycle() -> None:
-    with Engine("memory://", lifecycles=[OrderLifecycle]) as engine:
+    with Engine("memory://", lifecycles=[demo.OrderLifecycle]) as engine:
         api = Api(engine, tokens={TOKEN: "service:shop"})
         text = api.openapi()
         api.close()

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from stateward import LedgerUnavailable
-from stateward.demo.orders import Order, OrderLifecycle, Pay
 from stateward.http import Limits
+from tests.http.orders import Order, OrderLifecycle, Pay
 from tests.http.services import WAIT_S, Service, StartService, read_events
 from tests.http.test_entities import BookLifecycle, Grown, create, send
 

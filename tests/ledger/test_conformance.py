@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from threading import Barrier, Thread
 from typing import Any
@@ -319,6 +319,16 @@ def test_a_time_without_a_zone_is_told(engine: Engine) -> None:
     create(engine, "p1")
     with pytest.raises(Unkeepable, match="no time zone"):
         attempt(engine, "p1", Ship(), occurred_at=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_time_that_can_not_be_told_in_utc_is_told(engine: Engine, year: int) -> None:
+    edge = datetime(1, 1, 1, tzinfo=UTC) if year == 1 else datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    beyond = edge.replace(tzinfo=timezone(timedelta(hours=1 if year == 1 else -1)))
+    with pytest.raises(Unkeepable, match="not from the year 1 to the end of 9999"):
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1", occurred_at=beyond)
+    engine.create(ParcelLifecycle, "p2", Parcel(), actor="a:1", occurred_at=edge)
+    assert [each.occurred_at for each in engine.history(ParcelLifecycle, "p2")] == [edge]
 
 
 # Reading.

@@ -106,6 +106,8 @@ class Api:
     def stop(self) -> None:
         """End the streams of records, and be ready no more; what was asked is answered. Twice is safe.
 
+        It is called in the loop that serves.
+
         A server that waits for its connections to end, as uvicorn does, is to call it first: streams end by nothing
         else. `stateward.http.serving` does.
         """
