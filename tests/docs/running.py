@@ -18,6 +18,7 @@ import contextlib
 import importlib
 import io
 import json
+import logging
 import os
 import re
 import runpy
@@ -73,6 +74,18 @@ ELSEWHERE = {"stateward demo": "tests/demo/test_demo.py"}
 """Commands that take long and have tests of their own, by all of their text."""
 
 
+@contextlib.contextmanager
+def _logging_as_it_was() -> Iterator[None]:
+    """What a page sets up is its own."""
+    logger = logging.getLogger("stateward")
+    level, handlers = logger.level, list(logger.handlers)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+
+
 def run_page(page: Page, folder: Path, fixture: Fixture | None = None) -> None:
     """Run a page in a folder; a fault is an AssertionError that names the page and the line."""
     (folder / "examples").symlink_to(ROOT / "examples")
@@ -87,6 +100,7 @@ def run_page(page: Page, folder: Path, fixture: Fixture | None = None) -> None:
         for name in [name for name in os.environ if name.startswith("STATEWARD_")]:
             patch.delenv(name)
         around.callback(_forget_modules, folder)
+        around.enter_context(_logging_as_it_was())
         run = _Run(page, folder, around)
         if fixture is not None:
             run.meant.update(around.enter_context(fixture(folder)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+import signal
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
 from itertools import islice
+from threading import current_thread, main_thread
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -84,12 +87,36 @@ def command(
         with suppress(KeyboardInterrupt):
             followed: Iterator[Followed] = desk.each(tail)
             for each in islice(followed, None if is_from_end else lines):
-                write(each)
-                cursor = each.cursor
+                with _to_its_end():
+                    write(each)
+                    cursor = each.cursor
     if cursor is not None:
         click.echo(f"cursor: {cursor}", err=True)
     if tail.is_held:
         click.echo("there are more, behind one of a transaction that has not ended", err=True)
+
+
+@contextmanager
+def _to_its_end() -> Generator[None]:
+    """Have a record written and noted before an interrupt is heeded; the second one is heeded at once."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    interrupts = 0
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        if interrupts > 1:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        raise KeyboardInterrupt
 
 
 class _Page:
