@@ -56,6 +56,8 @@ def test_what_it_says_to_ask_is_answered_until_it_is_told_to_stop(tmp_path: Path
         assert ship.json()["state"] == "shipped"
         assert sum(census.json()["states"].values()) == 35
         assert records.status_code == 200
+        metrics = ask(f"curl {records.url.copy_with(path='/metrics')}")
+        assert 'fsm_entities_in_state{kind="Order",state="shipped"}' in metrics.text
         terminal.read_until("A-5   Notify, attempt 1")  # what it asks for is done, and told here
         if number == signal.SIGINT:
             terminal.press(b"\x03")

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from stateward.demo.orders import OrderLifecycle, made_up_lives
-from stateward.demo.serving import without_password
+from stateward.demo.serving import program_of, without_password
 from stateward.engine import Engine
 from tests.demo.terminal import WAIT_S, Terminal
 
@@ -179,6 +179,20 @@ def test_the_commands_to_try_next_run(shown: tuple[Path, subprocess.CompletedPro
         )
         assert done.returncode == (3 if arguments[0] == "why" else 0), done.stderr  # why: it would be refused
         assert done.stdout
+
+
+def test_the_program_is_told_so_that_it_can_be_called_again_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin" / "stateward"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    assert program_of(str(program)) == "bin/stateward"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert program_of(str(program)) == "stateward"
+    assert program_of("somewhere/__main__.py") == "stateward"
 
 
 def test_on_postgresql(postgres_dsn: str) -> None:

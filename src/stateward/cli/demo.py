@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +109,7 @@ def _places(db: Path | None, dsn: str | None) -> tuple[str, Path]:
 
 
 def _show(stage: Stage, screen: Screen, port: int | None) -> None:
-    from stateward.demo.serving import next_commands, next_requests, serve_demo, without_password
+    from stateward.demo.serving import next_commands, next_requests, program_of, serve_demo, without_password
     from stateward.demo.show import opened
     from stateward.errors import ExtraMissing
 
@@ -117,7 +118,7 @@ def _show(stage: Stage, screen: Screen, port: int | None) -> None:
     with opened(stage, screen) as show:
         show.run()
         screen.heading("What to try next")
-        screen.show(list(next_commands(stage.ledger)))
+        screen.show(list(next_commands(stage.ledger, program_of(sys.argv[0]))))
         if port is None:
             return
 

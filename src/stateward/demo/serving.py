@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
 from stateward.engine import Engine
-from stateward.errors import CallerError
+from stateward.errors import CallerError, ExtraMissing
 
-__all__ = ["HOST", "next_commands", "next_requests", "serve_demo", "without_password"]
+__all__ = ["HOST", "next_commands", "next_requests", "program_of", "serve_demo", "without_password"]
 
 HOST = "127.0.0.1"
 GRACE_S = 1.0
@@ -30,7 +33,14 @@ def serve_demo(engine: Engine, port: int, tell: Callable[[int], None]) -> None:
     Raises:
         ExtraMissing: what serves it is not installed.
     """
-    api: Any = import_module("stateward.http").Api(engine)
+    http: Any = import_module("stateward.http")
+    try:
+        metrics = http.metrics_of(engine)
+    except ExtraMissing:
+        metrics = None
+    else:
+        engine.metrics()  # they count from now on
+    api = http.Api(engine, metrics=metrics)
     serving: Any = import_module("stateward.http.serving")
     try:
         listener = serving.listen_on(api, HOST, port)
@@ -45,14 +55,22 @@ def without_password(address: str) -> str:
     return _PASSWORD.sub("***", address)
 
 
-def next_commands(ledger: str) -> Iterator[str]:
+def program_of(called: str) -> str:
+    """How the program can be called again from here: by its name, or by its path if its name is not enough."""
+    if os.path.basename(called) != "stateward" or shutil.which("stateward") is not None:
+        return "stateward"
+    return os.path.relpath(called)
+
+
+def next_commands(ledger: str, program: str = "stateward") -> Iterator[str]:
     """Commands that look at the ledger of the show."""
-    module, option = "stateward.demo.orders", f"--ledger '{without_password(ledger)}'"
-    yield f"stateward show Order A-5 {option} --lifecycle {module}"
-    yield f"stateward why Order A-5 Deliver {option} --lifecycle {module}"
-    yield f"stateward tail {option}"
-    yield f"stateward doctor {module} {option}"
-    yield f"stateward diagram {module}"
+    address = without_password(ledger).removeprefix("sqlite:///")
+    module, option = "stateward.demo.orders", f"--ledger {shlex.quote(address)}"
+    yield f"{program} show Order A-5 {option} --lifecycle {module}"
+    yield f"{program} why Order A-5 Deliver {option} --lifecycle {module}"
+    yield f"{program} tail {option}"
+    yield f"{program} doctor {module} {option}"
+    yield f"{program} diagram {module}"
 
 
 def next_requests(port: int) -> Iterator[str]:
