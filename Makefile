@@ -36,12 +36,18 @@ demo: .venv/.ready ## Show it at work; ARGS=--once ends by itself, LOG=file repl
 
 .PHONY: test
 test: .venv/.ready ## Run every check: lint, format, types, import direction, tests
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync mypy basedpyright lint
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: lint mypy basedpyright
+lint: .venv/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy --strict
-	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+mypy: .venv/.ready
+	$(BIN)/mypy --strict
+basedpyright: .venv/.ready
+	$(BIN)/basedpyright
 
 # Thousands of random charts, and worlds of many processes: measuring coverage makes them several times as slow, and
 # does not see into other processes.

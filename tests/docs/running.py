@@ -27,7 +27,7 @@ import sqlite3
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from xml.etree import ElementTree
@@ -75,7 +75,7 @@ ELSEWHERE = {"stateward demo": "tests/demo/test_demo.py"}
 
 
 @contextlib.contextmanager
-def _logging_as_it_was() -> Iterator[None]:
+def _logging_as_it_was() -> Generator[None]:
     """What a page sets up is its own."""
     logger = logging.getLogger("stateward")
     level, handlers = logger.level, list(logger.handlers)
