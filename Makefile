@@ -31,23 +31,32 @@ help: ## Say what can be made
 setup: .venv/.ready ## Set up .venv with the pinned tools and stateward itself
 
 .PHONY: demo
-demo: .venv/.ready ## Show it at work; LOG=file names a log to read
-	@$(BIN)/stateward demo $(if $(LOG),--log "$(LOG)")
-
-# Thousands of random charts, and worlds of many processes: run by themselves, since measuring coverage makes them
-# several times as slow, and does not see into other processes.
-BY_THEMSELVES := tests/test_kernel_against_reference.py tests/reference \
-	tests/work/test_proof_points.py tests/work/test_proof_world.py
+demo: .venv/.ready ## Show it at work; ARGS=--once ends by itself, LOG=file replays a log instead
+	@$(BIN)/stateward demo $(if $(LOG),--log "$(LOG)") $(ARGS)
 
 .PHONY: test
-test: .venv/.ready ## Run every check: lint, format, types, import direction, tests with coverage
+test: .venv/.ready ## Run every check: lint, format, types, import direction, tests
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync mypy basedpyright lint
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: lint mypy basedpyright
+lint: .venv/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy --strict
-	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest -n $(WORKERS) $(BY_THEMSELVES)
-	$(BIN)/pytest -n $(WORKERS) --cov --cov-branch --cov-report=term-missing:skip-covered $(BY_THEMSELVES:%=--ignore %)
+mypy: .venv/.ready
+	$(BIN)/mypy --strict
+basedpyright: .venv/.ready
+	$(BIN)/basedpyright
+
+# Thousands of random charts, and worlds of many processes: measuring coverage makes them several times as slow, and
+# does not see into other processes.
+NOT_COVERED := tests/test_kernel_against_reference.py tests/reference \
+	tests/work/test_proof_points.py tests/work/test_proof_world.py
+
+.PHONY: coverage
+coverage: .venv/.ready ## Say which lines and branches the tests do not reach
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-branch --cov-report=term-missing:skip-covered $(NOT_COVERED:%=--ignore %)
 
 PG_BIN ?= /usr/lib/postgresql/15/bin
 
@@ -61,6 +70,11 @@ test-more: .venv/.ready ## Test ledger and work on the system's PostgreSQL; PG_B
 .PHONY: bench
 bench: .venv-bench/.ready ## Measure it beside its peers, in .venv-bench
 	@$(BENCH_BIN)/python -m bench
+
+.PHONY: docs
+docs: .venv/.ready ## Build the pages of docs/ as a site in dist/docs; a warning or a broken link is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -d dist/.doctrees docs dist/docs
+	@echo "dist/docs/index.html"
 
 .PHONY: golden
 golden: .venv/.ready ## Write the golden files anew, to be reviewed as a diff

@@ -15,7 +15,7 @@ from typing import Any
 from bench.measure import Effort
 from bench.report import Report, budgets_table
 
-NAMES = ("flat", "statechart", "dispatch", "callers", "imports", "ledger", "durable", "work", "scale")
+NAMES = ("flat", "statechart", "dispatch", "callers", "imports", "ledger", "durable", "work", "scale", "http")
 QUICK = Effort(rounds=2, scale=0.05)
 
 

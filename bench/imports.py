@@ -25,13 +25,15 @@ _PASS = ("-c", "pass")
 _IMPORT = ("-c", "import stateward")
 _BELOW = ("-c", "import __future__, collections, datetime, enum, functools, threading, typing, weakref, msgspec")
 _HELP = ("-m", "stateward.cli", "--help")
+_COMMANDS = ("send", "show", "doctor", "run")
+_COMMAND_HELPS: tuple[_Command, ...] = tuple(("-m", "stateward.cli", name, "--help") for name in _COMMANDS)
 
 
 def measure(effort: Effort) -> Report:
     """Times of fresh interpreters, in turns; and which modules are loaded that must not be."""
     compileall.compile_dir(str(Path(stateward.__file__).parent), quiet=1)
     rounds = _ROUNDS if effort.scale == 1 else effort.rounds
-    commands = (_PASS, _IMPORT, _BELOW, _HELP)
+    commands = (_PASS, _IMPORT, _BELOW, _HELP, *_COMMAND_HELPS)
     taken: dict[_Command, list[tuple[float, float]]] = {command: [] for command in commands}
     for number in range(rounds + 1):
         for command in commands:
@@ -52,6 +54,7 @@ def measure(effort: Effort) -> Report:
         ("import stateward, beyond that", _IMPORT, _PASS),
         ("of it: msgspec, and what it needs of the standard library", _BELOW, _PASS),
         ("stateward --help, start to end", _HELP, None),
+        *((f"stateward {name} --help", help_, None) for name, help_ in zip(_COMMANDS, _COMMAND_HELPS, strict=True)),
     ]
     rows = [
         (name, *(f"{middle(command, clock, beyond):.0f}" for clock in (0, 1))) for name, command, beyond in measured
@@ -66,6 +69,10 @@ def measure(effort: Effort) -> Report:
         [
             Budget("import stateward, processor time", 60, middle(_IMPORT, 1, _PASS), "ms"),
             Budget("web, database and command line modules that it loads", 0, len(found), "modules"),
+            Budget("stateward --help, on the wall", 150, middle(_HELP, 0), "ms"),
+            Budget(
+                "the slowest help of a command, on the wall", 150, max(middle(each, 0) for each in _COMMAND_HELPS), "ms"
+            ),
         ],
     )
 

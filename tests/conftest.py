@@ -15,6 +15,7 @@ from stateward.ledger.contract import Ledger
 from stateward.ledger.memory import MemoryLedger
 from stateward.ledger.postgres import PostgresLedger
 from stateward.ledger.sqlite import SqliteLedger
+from tests.ledger.databases import Databases
 from tests.ledger.servers import Server, wheel_binaries
 
 MakeLedger = Callable[[], Ledger]
@@ -49,9 +50,23 @@ def postgres_server(postgres_binaries: Path) -> Iterator[Server]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: Server) -> Databases:
+    """The databases of these tests."""
+    return Databases(postgres_server)
+
+
 @pytest.fixture
-def postgres_dsn(postgres_server: Server) -> Iterator[str]:
-    """A database of the test's own."""
+def postgres_dsn(postgres_server: Server, postgres_databases: Databases) -> Iterator[str]:
+    """A database of the test's own, with a ledger's schema and nothing in it."""
+    name = postgres_databases.take()
+    yield postgres_server.uri(name)
+    postgres_databases.give_back(name)
+
+
+@pytest.fixture
+def fresh_postgres_dsn(postgres_server: Server) -> Iterator[str]:
+    """A database of the test's own, with nothing at all in it."""
     name = f"t{uuid4().hex}"
     with psycopg.connect(postgres_server.uri(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())

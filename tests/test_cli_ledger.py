@@ -285,6 +285,95 @@ def test_dead_letters_are_counted_by_effect(path: Path) -> None:
     assert notify[1].startswith("2 dead letters, the first of 0:00:0")
 
 
+KEEPING = """
+from datetime import timedelta
+from stateward.engine import AsyncEngine, Engine, Retention
+from tests.ledger.lifecycles import Notify, ParcelLifecycle
+
+KEPT = Retention(
+    receipts=timedelta(days=30), dead_letters=timedelta(days=30), records=timedelta(days=90),
+    max_event_age=timedelta(days=30),
+)
+
+def engine():
+    return Engine("parcels.db", lifecycles=[ParcelLifecycle], retention=KEPT)
+
+def handling():
+    made = AsyncEngine("parcels.db", lifecycles=[ParcelLifecycle], retention=KEPT)
+    made.handles(Notify)(lambda effect, call: None)
+    return made
+
+def in_memory():
+    return Engine("memory://", lifecycles=[ParcelLifecycle])
+"""
+"""Applications for doctor."""
+
+
+def of_application(name: str) -> list[dict[str, str]]:
+    done = CliRunner().invoke(_group, ["doctor", "--app", f"keeping:{name}", "-o", "json"])
+    rows: list[dict[str, str]] = json.loads(done.stdout)
+    assert done.exit_code == (1 if rows else 0), done.output
+    return rows
+
+
+def test_effects_that_an_application_has_no_handler_for_are_found(path: Path) -> None:
+    (path.parent / "keeping.py").write_text(KEEPING)
+    fill(path)
+    [finding] = of_application("engine")
+    assert (finding["check"], finding["what"], finding["where"]) == (
+        "handler", "2 effects waiting, and the application has no handler for this type", "Parcel, Notify",
+    )  # fmt: skip
+    assert of_application("handling") == []
+    assert "is in memory" in run("doctor", "--app", "keeping:in_memory", code=2).stderr
+    assert "exclude each other" in run("doctor", TARGET, "--app", "keeping:engine", code=2).stderr
+
+
+def test_what_is_kept_beyond_its_retention_is_found(path: Path) -> None:
+    (path.parent / "keeping.py").write_text(KEEPING)
+    long_ago = datetime(2024, 3, 5, 12, tzinfo=UTC)
+    with Engine(path, lifecycles=[ParcelLifecycle], clock=lambda: long_ago) as engine:
+        engine.create(ParcelLifecycle, "old", Parcel(), actor="a", key="k")
+    change(path, "DELETE FROM timer")
+    letter = (
+        "INSERT INTO dead_letter VALUES ('Parcel', 'old', 2, 0, 0, 'Notify', '{{}}', zeroblob(16), 3, 'no', {}, NULL)"
+    )
+    change(path, letter.format(1_700_000_000_000_000))
+    found = {(each["check"], each["what"].partition(" go after ")[0][:40]): each for each in of_application("handling")}
+    assert ("retention", "receipts") in found
+    assert ("retention", "dead letters") in found
+    [month] = [each for each in found.values() if "2024-03" in each["what"]]
+    assert month["what"] == "records are kept for 90 days, 0:00:00, and those of 2024-03 are still there"
+    assert month["todo"].startswith("`stateward archive 2024-03 --to FOLDER --older-than 90` ")
+    # What it says is to be done can be done, once the receipts are gone.
+    change(path, "DELETE FROM receipt")
+    run("archive", "2024-03", "--to", path.parent, "--older-than", "90", "--ledger", path, "--apply")
+    # A ledger alone says nothing of how long things are to be kept.
+    assert [each for each in findings(path, "tests.ledger.lifecycles") if each[0] == "retention"] == []
+
+
+def test_effects_that_were_due_long_ago_are_found_though_workers_work(path: Path) -> None:
+    fill(path)
+    ago = time.time_ns() // 1000 - 3_000_000_000
+    change(
+        path, "INSERT INTO worker VALUES ('w1', 1, 'here', 0)",
+        f"UPDATE outbox SET attempts = 2, last_error = 'no', next_attempt = {ago} WHERE n = 0",
+    )  # fmt: skip
+    [(check, what, where)] = findings(path)
+    assert (check, where) == ("overdue", "Parcel, Notify")
+    assert what.startswith("1 effect that failed, to be attempted again, the first due for 0:50:0")
+    assert what.endswith(", with 1 worker at work")
+    change(path, f"UPDATE outbox SET next_attempt = {ago + 6_000_000_000} WHERE n = 0")
+    assert findings(path) == [], "it waits for its time"
+
+
+def test_a_ledger_alone_is_looked_at_without_versions_and_states(path: Path) -> None:
+    fill(path)
+    assert run("doctor", "--ledger", path).stdout.endswith("0 versions of lifecycles given\n")
+    change(path, "DELETE FROM entity WHERE id = 'p0'", "PRAGMA user_version = 1")
+    done = json.loads(run("doctor", "--ledger", path, "-o", "json", code=1).stdout)
+    assert [each["check"] for each in done] == ["schema"]
+
+
 def test_pauses_that_may_be_forgotten_are_found(path: Path) -> None:
     fill(path)
     day, now = 86_400_000_000, time.time_ns() // 1000
@@ -448,7 +537,7 @@ def test_an_import_that_is_interrupted_goes_on(path: Path, log: Path, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr("stateward.cli.importing.click.echo", interrupt)
         done = CliRunner().invoke(_group, [str(each) for each in words])
-    assert (done.exit_code, done.stderr.strip()) == (1, "Aborted!")
+    assert (done.exit_code, done.stderr.strip()) == (130, "Interrupted")
     done = run(*words)
     assert "1 applied, 1 already done, 2 refused; 2 of the rows by an earlier run\n" in done.stdout
     first, last = done.stderr.splitlines()

@@ -800,7 +800,8 @@ def test_the_commands_of_the_page_run_in_their_order(here: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     commands = [shlex.split(line) for block in blocks for line in block.splitlines()]
-    words = [["shop.py"], *(["-m", "stateward.cli", *rest] for _, *rest in commands if rest[0] != "run")]
+    ours = [rest for program, *rest in commands if program == "stateward" and rest[0] != "run"]
+    words = [["shop.py"], *(["-m", "stateward.cli", *rest] for rest in ours)]
     printed = ""
     for each in words:
         done = subprocess.run(

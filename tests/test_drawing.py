@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from examples import orders, sqlalchemy_shop, tcp
 from examples.checkout import CheckoutLifecycle
 from examples.shipping import OrderShipping
 from examples.subscription import SubscriptionActivation
@@ -36,10 +37,13 @@ GOLDEN = Path(__file__).parent / "golden"
 
 DRAWN: dict[str, tuple[type[Lifecycle[Any]], tuple[str, ...]]] = {
     "order": (OrderLifecycle, ("paid",)),
+    "orders": (orders.OrderLifecycle, ("paying",)),
     "checkout": (CheckoutLifecycle, ("active.payment.unpaid", "active.parcel.packing")),
     "incident": (IncidentLifecycle, ()),
     "shipping": (OrderShipping, ("payment_not_undone",)),
     "subscription": (SubscriptionActivation, ("gathering.facts.account.missing", "gathering.patience.overdue")),
+    "parcel": (sqlalchemy_shop.ParcelLifecycle, ("packed",)),
+    "tcp": (tcp.ConnectionLifecycle, ("opened.ESTABLISHED",)),
     "everything": (EverythingLifecycle, ("busy", "busy.left.second.inner")),
 }
 FORMS = {"mermaid": ("mmd", to_mermaid), "dot": ("dot", to_dot)}

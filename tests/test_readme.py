@@ -1,46 +1,35 @@
-"""Every block of the README is run: Python as one program, output compared, commands called."""
+"""What README's first screen shows. That its blocks run and its links lead somewhere is tested with all pages."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
+
+from tests.docs.blocks import read_page
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+README = read_page(ROOT / "README.md")
+LINES_OF_TWO_SCREENS = 100
 
 
-def test_every_block_is_of_a_kind_that_is_run() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"python", "text", "sh"}
+def test_it_is_short() -> None:
+    assert len(README.text.splitlines()) <= LINES_OF_TWO_SCREENS + 10  # the links behind them
 
 
-def test_the_python_blocks_run_in_order_and_print_what_the_text_blocks_say() -> None:
-    names: dict[str, Any] = {"__name__": "readme"}
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        for number, (kind, block) in enumerate(BLOCKS):
-            if kind == "python":
-                exec(compile(block, f"README.md block {number}", "exec"), names)
-    assert printed.getvalue() == "".join(block for kind, block in BLOCKS if kind == "text")
+def test_its_first_screen_tells_what_it_is_and_shows_a_declaration_a_refusal_explained_and_the_two_commands() -> None:
+    before, _, _ = README.text.partition("\n## ")
+    assert before.startswith("# stateward\n\nDurable state machines for Python.")
+    kinds = [block.language for block in README.blocks]
+    assert kinds == ["python", "text", "sh", "sh"]
+    declaration, refusal, clone, installed = README.blocks
+    assert "class OrderLifecycle(Lifecycle[Order]):" in declaration.text
+    assert "said no (event.amount = 1, context.total = 4200)" in refusal.text
+    assert clone.text.splitlines() == ["make demo"]
+    assert installed.text.splitlines() == ["pip install stateward", "stateward demo"]
+    assert all(block.text in before for block in README.blocks)
+    assert README.marks == []
 
 
-def test_the_commands_run(tmp_path: Path) -> None:
-    commands = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
-    assert len(commands) >= 4
-    (tmp_path / "examples").symlink_to(ROOT / "examples")  # what is written goes elsewhere than into the project
-    for command in commands:
-        program, *arguments = shlex.split(command)
-        if program == "make":  # a dry run: these very tests are among what it would run
-            words = ["make", "-C", str(ROOT), "--dry-run", *arguments]
-        else:
-            assert program == "stateward"
-            words = [sys.executable, "-m", "stateward.cli", *arguments]
-        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        assert done.stdout
-    assert (tmp_path / "orders.db").exists()
+def test_the_demo_that_it_names_is_one_that_can_be_made() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "\ndemo: " in makefile
+    assert "LOG" in makefile

@@ -1,4 +1,4 @@
-"""The main job end to end: a log, an engine, a SQLite file, a report."""
+"""What the demo reads of a ledger, and the incident log that it replays."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import gzip
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from stateward import Refusal
+from stateward import Event, Refusal
 from stateward.demo.incidents import EVENTS, IncidentLifecycle
-from stateward.demo.orders import Cancel, LoggedEvent, Order, OrderLifecycle, Pay, Ship, made_up_log
-from stateward.demo.replay import explain_record, import_incidents, look_back, replay
+from stateward.demo.orders import Cancel, Charged, Order, OrderLifecycle, Pay, Ship, made_up_lives
+from stateward.demo.replay import explain_record, import_incidents, look_back
 from stateward.engine import Engine
 from stateward.errors import ImportStopped
 from stateward.ledger.sqlite import SqliteLedger
@@ -26,8 +26,8 @@ HEAD = "case,time:timestamp,concept:name,lifecycle:transition,org:resource,impac
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Any:
-    with Engine(tmp_path / "orders.db", lifecycles=[OrderLifecycle]) as made:
+def engine() -> Iterator[Engine]:
+    with Engine("memory://", lifecycles=[OrderLifecycle]) as made:
         yield made
 
 
@@ -37,66 +37,63 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def live(engine: Engine, order: str, *events: tuple[float, Event]) -> None:
+    """An order's events, each so many hours after its beginning."""
+    engine.create(OrderLifecycle, order, Order(total=4200), actor="customer:9", occurred_at=AT)
+    for hours, event in events:
+        engine.attempt(OrderLifecycle, order, event, actor="customer:9", occurred_at=AT + timedelta(hours=hours))
+
+
 def test_what_happened_to_an_order_is_kept_refusals_included(engine: Engine) -> None:
-    engine.create(OrderLifecycle, "A-17", Order(total=4200), actor="customer:9", occurred_at=AT)
-    for minutes, event in enumerate([Ship(), Pay(amount=4200), Pay(amount=4200), Cancel(), Ship()], start=1):
-        engine.attempt(OrderLifecycle, "A-17", event, actor="customer:9", occurred_at=AT + timedelta(minutes=minutes))
+    paid = [(1, Ship()), (2, Pay(amount=4200)), (3, Pay(amount=4200)), (4, Charged(payment="p1"))]
+    live(engine, "A-17", *paid, (5, Ship()), (6, Cancel()))
     history = engine.history(OrderLifecycle, "A-17")
     told = [(each.event, each.state_from, each.state_to, each.outcome, each.reason, each.revision) for each in history]
     assert told == [
         ("Started", None, "pending", "applied", None, 1),
         ("Ship", "pending", "pending", "rejected_invalid", "illegal", 1),
-        ("Pay", "pending", "paid", "applied", None, 2),
-        ("Pay", "paid", "paid", "already_done", None, 2),
-        ("Cancel", "paid", "cancelled", "applied", None, 3),
-        ("Ship", "cancelled", "cancelled", "rejected_invalid", "finished", 3),
+        ("Pay", "pending", "paying", "applied", None, 2),
+        ("Pay", "paying", "paying", "already_done", None, 2),
+        ("Charged", "paying", "paid", "applied", None, 3),
+        ("Ship", "paid", "shipped", "applied", None, 4),
+        ("Cancel", "shipped", "shipped", "rejected_invalid", "illegal", 4),
     ]  # fmt: skip
     entity = engine.get(OrderLifecycle, "A-17")
-    assert (entity.state, entity.revision, entity.snapshot.context) == ("cancelled", 3, Order(total=4200, paid=4200))
-    assert engine.census(OrderLifecycle) == {"cancelled": 1}
-    assert engine.why(OrderLifecycle, "A-17", Ship()).outcome == "finished"
+    assert (entity.state, entity.revision, entity.context) == ("shipped", 4, Order(total=4200, payment="p1"))
+    assert engine.census(OrderLifecycle) == {"shipped": 1}
+    assert engine.why(OrderLifecycle, "A-17", Cancel()).outcome == "illegal"
 
 
-def test_made_up_orders_are_the_same_for_the_same_seed_and_run_through(tmp_path: Path) -> None:
-    log = list(made_up_log(100, seed=7))
-    assert log == list(made_up_log(100, seed=7))
-    assert log != list(made_up_log(100, seed=8))
-    with Engine(tmp_path / "orders.db", lifecycles=[OrderLifecycle]) as engine:
-        done = replay(engine, OrderLifecycle, Order(), log)
-        assert (done.events, done.entities) == (len(log), 100)
-        assert done.applied + done.already_done + done.refused.total() == done.events
-        assert sum(engine.census(OrderLifecycle).values()) == 100
+def test_made_up_lives_are_the_same_for_the_same_seed() -> None:
+    lives = list(made_up_lives(100, seed=7))
+    assert lives == list(made_up_lives(100, seed=7))
+    assert lives != list(made_up_lives(100, seed=8))
+    assert len({each.order for each in lives}) == 100
 
 
-def test_stays_are_measured_between_applied_records(tmp_path: Path) -> None:
-    hours = [LoggedEvent("o", AT + timedelta(hours=n), "a", event) for n, event in ((0, Ship()), (1, Pay(amount=4200)))]
-    hours += [LoggedEvent("o", AT + timedelta(hours=5), "a", Ship()), LoggedEvent("p", AT, "a", Cancel())]
-    with Engine(tmp_path / "orders.db", lifecycles=[OrderLifecycle]) as engine:
-        replay(engine, OrderLifecycle, Order(), hours)
-        looked, refused = look_back(engine, OrderLifecycle)
-    stays = {stay.state: stay for stay in looked}
-    assert refused is None
-    assert list(stays) == ["pending", "paid", "shipped", "cancelled"]
-    assert (stays["pending"].stays, stays["pending"].longest) == (2, timedelta(hours=1))
-    assert stays["paid"].median == timedelta(hours=4)
+def test_stays_are_measured_between_applied_records(engine: Engine) -> None:
+    live(engine, "o", (0, Ship()), (1, Pay(amount=4200)), (3, Charged(payment="p1")), (5, Ship()))
+    live(engine, "p", (2, Cancel()))
+    looked = look_back(engine, OrderLifecycle)
+    stays = {stay.state: stay for stay in looked.stays}
+    assert list(stays) == ["pending", "paying", "paid", "shipped", "cancelled"]
+    assert (stays["pending"].stays, stays["pending"].longest) == (2, timedelta(hours=2))
+    assert stays["pending"].median == timedelta(hours=1.5)
+    assert stays["paid"].median == timedelta(hours=2)
     assert (stays["shipped"].entities, stays["shipped"].stays, stays["shipped"].median) == (1, 0, None)
+    assert (looked.records, looked.refused, looked.last_refusal) == (7, {("pending", "Ship"): 1}, None)
 
 
-def test_a_refusal_is_explained_that_nothing_has_happened_since(tmp_path: Path) -> None:
+def test_a_refusal_is_explained_that_nothing_has_happened_since(engine: Engine) -> None:
     """That of o is history: it was paid since. Of the others, a guard's no tells more than there being no way."""
-    log = [
-        LoggedEvent("o", AT, "a", Pay(amount=1)),
-        LoggedEvent("o", AT, "a", Pay(amount=4200)),
-        LoggedEvent("p", AT, "a", Ship()),
-        LoggedEvent("q", AT, "a", Pay(amount=7)),
-        LoggedEvent("r", AT, "a", Ship()),
-    ]
-    with Engine(tmp_path / "orders.db", lifecycles=[OrderLifecycle]) as engine:
-        replay(engine, OrderLifecycle, Order(), log)
-        _, refused = look_back(engine, OrderLifecycle)
-        assert refused is not None
-        assert (refused.entity, refused.payload) == ("q", {"amount": 7})
-        assert explain_record(engine, OrderLifecycle, refused).outcome == "guarded"
+    live(engine, "o", (0, Pay(amount=1)), (1, Pay(amount=4200)))
+    live(engine, "p", (0, Ship()))
+    live(engine, "q", (0, Pay(amount=7)))
+    live(engine, "r", (0, Ship()))
+    refused = look_back(engine, OrderLifecycle).last_refusal
+    assert refused is not None
+    assert (refused.entity, refused.payload) == ("q", {"amount": 7})
+    assert explain_record(engine, OrderLifecycle, refused).outcome == "guarded"
 
 
 # The incident log.
@@ -141,13 +138,19 @@ def test_a_missing_or_broken_file_is_told(tmp_path: Path) -> None:
     assert "broken.csv.gz" in done.stderr
 
 
-def test_the_command_reports_and_leaves_a_file_that_is_there_alone(tmp_path: Path) -> None:
+def test_a_log_is_replayed_and_reported_and_a_file_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    rows = ("2010-03-31T16:59:42+02:00,Accepted,In Progress", "2010-04-01T16:59:42+02:00,Completed,Closed")
+    (tmp_path / "log.csv").write_text(HEAD + "".join(f"1,{row},u,Low,P\n" for row in rows))
     file = tmp_path / "kept.db"
-    done = command("--orders", "60", "--seed", "3", "--db", str(file))
+    done = command("--log", str(tmp_path / "log.csv"), "--db", str(file))
     assert done.returncode == 0, done.stderr
-    for expected in ("60 entities", "state", "median stay", "longest stay", "refused in state", "why, for order-"):
+    for expected in (
+        "2 events of 1 entities",
+        "accepted.in_progress             1            0            -             -",
+        "accepted.in_progress  Closed      1",
+        "why, for 1:\nClosed on Incident in accepted.in_progress: illegal",
+    ):
         assert expected in done.stdout
-    assert "60 made-up orders (seed 3)" in done.stderr
     before = file.read_bytes()
     again = command("--db", str(file))
     assert again.returncode == 2

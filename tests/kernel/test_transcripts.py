@@ -34,7 +34,19 @@ from stateward.demo.incidents import (
     UserAsked,
     WorkBegun,
 )
-from stateward.demo.orders import Cancel, Deliver, Order, OrderLifecycle, Pay, Refund, Ship
+from stateward.demo.orders import (
+    Cancel,
+    Charged,
+    Declined,
+    Deliver,
+    Order,
+    OrderLifecycle,
+    Pay,
+    Refunded,
+    Reserve,
+    SendBack,
+    Ship,
+)
 from stateward.kernel import explain
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -44,11 +56,13 @@ TRANSCRIPTS: dict[str, tuple[type[Lifecycle[Any]], Context, list[EventMarker]]] 
         OrderLifecycle,
         Order(total=4200),
         [
-            Ship(), Pay(amount=100), Pay(amount=4200), Pay(amount=4200), Ship(), Cancel(), Deliver(), Refund(),
+            Ship(), Pay(amount=100), Pay(amount=4200), Declined(reason="no money"), Pay(amount=4200), Pay(amount=4200),
+            Cancel(), Charged(payment="pay-1"), Pay(amount=4200), Ship(), Cancel(), Deliver(), SendBack(), Refunded(),
             Pay(amount=1),
         ],
     ),
     "order_expired": (OrderLifecycle, Order(), [Elapsed("expire@pending"), Pay(amount=4200)]),
+    "order_lapsed": (OrderLifecycle, Order(), [Reserve(), Elapsed("expire@pending"), Elapsed("lapse@held")]),
     "checkout": (
         CheckoutLifecycle,
         Cart(id="c1"),

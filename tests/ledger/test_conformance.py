@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from threading import Barrier, Thread
 from typing import Any
@@ -321,6 +321,16 @@ def test_a_time_without_a_zone_is_told(engine: Engine) -> None:
         attempt(engine, "p1", Ship(), occurred_at=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
 
 
+@pytest.mark.parametrize("year", [1, 9999])
+def test_a_time_that_can_not_be_told_in_utc_is_told(engine: Engine, year: int) -> None:
+    edge = datetime(1, 1, 1, tzinfo=UTC) if year == 1 else datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    beyond = edge.replace(tzinfo=timezone(timedelta(hours=1 if year == 1 else -1)))
+    with pytest.raises(Unkeepable, match="not from the year 1 to the end of 9999"):
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1", occurred_at=beyond)
+    engine.create(ParcelLifecycle, "p2", Parcel(), actor="a:1", occurred_at=edge)
+    assert [each.occurred_at for each in engine.history(ParcelLifecycle, "p2")] == [edge]
+
+
 # Reading.
 
 
@@ -471,6 +481,33 @@ def test_entities_stay_on_their_version(make_ledger: MakeLedger) -> None:
         pytest.raises(VersionUnknown, match="version 2"),
     ):
         attempt(engine, "new", Ship())
+
+
+def declare_toll(fee: int) -> tuple[type[Lifecycle[Parcel]], type[Event]]:
+    class Toll(Event):
+        paid: int
+
+    def covers_fee(parcel: Parcel, event: Toll) -> bool:
+        return event.paid >= fee
+
+    class TollLifecycle(Lifecycle[Parcel]):
+        version = 1
+        waiting = State(initial=True)
+        through = Final()
+        toll = on(Toll, waiting.to(through), when=covers_fee)
+
+    return TollLifecycle, Toll
+
+
+def test_a_lifecycle_declared_anew_in_the_same_process_has_its_new_functions(make_ledger: MakeLedger) -> None:
+    """As in a notebook, where a cell is run again: the charts are equal, and what their functions do is not."""
+    for fee, outcome in ((10, "guarded"), (5, "applied")):
+        lifecycle, toll = declare_toll(fee)
+        engine = Engine(make_ledger(), lifecycles=[lifecycle])
+        if fee == 10:
+            engine.create(lifecycle, "t1", Parcel(), actor="a:1")
+        answer = engine.attempt(lifecycle, "t1", toll(paid=5), actor="a:1")  # pyright: ignore[reportCallIssue]
+        assert (answer.kind if isinstance(answer, Refusal) else answer.outcome) == outcome
 
 
 # Concurrency.

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,18 +11,6 @@ HERE = Path(__file__).parent
 PAGES = {
     name: (HERE.parent.parent / "docs" / f"{name}.md").read_text(encoding="utf-8") for name in ("ledger", "operations")
 }
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_the_python_blocks_print_what_the_text_blocks_say(page: str) -> None:
-    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[page], re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {"__name__": "docs"}
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        for number, (kind, block) in enumerate(blocks):
-            if kind == "python":
-                exec(compile(block, f"docs/{page}.md block {number}", "exec"), names)
-    assert printed.getvalue() == "".join(block for kind, block in blocks if kind == "text")
 
 
 @pytest.mark.parametrize("page", PAGES)

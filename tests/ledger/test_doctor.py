@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -97,8 +98,10 @@ def test_a_prepared_transaction_is_named(postgres_binaries: Path) -> None:
             server.stop()
 
 
-def test_dead_rows_that_vacuum_does_not_remove_are_told(engine: Engine, postgres_dsn: str) -> None:
-    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+def test_dead_rows_that_vacuum_does_not_remove_are_told(fresh_postgres_dsn: str) -> None:
+    with Engine(fresh_postgres_dsn, lifecycles=[ParcelLifecycle]) as engine:
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1")
+    with psycopg.connect(fresh_postgres_dsn, autocommit=True) as connection:
         connection.execute("ALTER TABLE timer SET (autovacuum_enabled = off)")
         connection.execute(
             "INSERT INTO timer SELECT 'Parcel', 'p' || n, 'x', 1, 0, now() + interval '1 day', gen_random_uuid() "
@@ -106,8 +109,8 @@ def test_dead_rows_that_vacuum_does_not_remove_are_told(engine: Engine, postgres
         )
         connection.execute("DELETE FROM timer WHERE name = 'x'")
         connection.execute("SELECT pg_stat_force_next_flush()")
-        wait_until(lambda: found(postgres_dsn))
-    [finding] = found(postgres_dsn)
+        wait_until(lambda: found(fresh_postgres_dsn))
+    [finding] = found(fresh_postgres_dsn)
     assert (finding["check"], finding["where"].split(",")[0]) == ("vacuum", "timer")
     assert finding["what"].startswith("10,001 dead rows beside ")
     assert "ALTER TABLE timer SET (autovacuum_vacuum_scale_factor" in finding["todo"]
@@ -139,6 +142,37 @@ def test_what_waits_for_workers_and_operators_is_found(engine: Engine, postgres_
         assert pause["what"].startswith("paused by operator:7 for 1 day, 1:00:0")
         connection.execute("INSERT INTO worker VALUES ('w1', 1, 'here', now())")
     assert [each["check"] for each in found(postgres_dsn)] == ["dead", "pause"]
+
+
+def test_what_an_application_keeps_and_handles_is_held_against_the_server(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long_ago = datetime(2024, 3, 5, 12, tzinfo=UTC)
+    with Engine(postgres_dsn, lifecycles=[ParcelLifecycle], clock=lambda: long_ago) as engine:
+        engine.create(ParcelLifecycle, "old", Parcel(), actor="a:1", key="k")
+    with Engine(postgres_dsn, lifecycles=[ParcelLifecycle]) as engine:
+        engine.create(ParcelLifecycle, "new", Parcel(), actor="a:1")
+        engine.send(ParcelLifecycle, "new", Pay(amount=100), actor="a:1")
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute("DELETE FROM timer")
+        connection.execute("INSERT INTO worker VALUES ('w1', 1, 'here', now())")
+        connection.execute(
+            "UPDATE outbox SET attempts = 2, last_error = 'no', next_attempt = now() - interval '1 h' WHERE n = 0"
+        )
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keeping_on_postgres.py").write_text(
+        "from datetime import timedelta\nfrom stateward.engine import AsyncEngine, Engine, Retention\n"
+        "from tests.ledger.lifecycles import ParcelLifecycle\n"
+        "kept = Retention(receipts=timedelta(days=30), records=timedelta(days=90), max_event_age=timedelta(days=30))\n"
+        f"def threads():\n    return Engine({postgres_dsn!r}, lifecycles=[ParcelLifecycle], retention=kept)\n"
+        f"def tasks():\n    return AsyncEngine({postgres_dsn!r}, lifecycles=[ParcelLifecycle], retention=kept)\n"
+    )
+    for name in ("threads", "tasks"):
+        done = CliRunner().invoke(_group, ["doctor", "--app", f"keeping_on_postgres:{name}", "-o", "json"])
+        rows: list[dict[str, str]] = json.loads(done.stdout)
+        assert [each["check"] for each in rows] == ["partition", "overdue", "handler", "retention", "retention"]
+        assert rows[3]["what"].startswith("receipts go after 30 days")
+        assert "those of 2024-03 are still there" in rows[4]["what"]
 
 
 ID = "01a20f61-73e5-7002-816e-268a0c9b73d7"

@@ -130,22 +130,21 @@ def test_a_killed_process_loses_nothing_and_applies_nothing_twice(
         assert check_left_behind(engine, acks, 40) == (batch if point == "after-write" else 0)
 
 
-def test_processes_that_make_a_fresh_database_ready_at_once_and_send_the_same(
-    postgres_dsn: str, admin: psycopg.Connection[Any]
-) -> None:
+def test_processes_that_make_a_fresh_database_ready_at_once_and_send_the_same(fresh_postgres_dsn: str) -> None:
     from stateward.ledger.postgres.schema import _LOCK
 
-    admin.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
-    children = [start_child(postgres_dsn, 0, 40, batch=batch) for batch in (1, 3)]
-    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND clock_timestamp() - waitstart > '300ms'"
-    wait_until(lambda: admin.execute(query).fetchone() == (2,), "for both to have waited for longer than rows are")
-    admin.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
-    first, second = map(acks_of, children)
-    assert first == second
-    assert len(first) == 40
-    numbers = [(each.number,) for each in read_migrations("stateward.ledger.postgres")]
-    assert admin.execute("SELECT number FROM stateward_schema ORDER BY number").fetchall() == numbers
-    with Engine(postgres_dsn, lifecycles=[CountLifecycle]) as engine:
+    with psycopg.connect(fresh_postgres_dsn, autocommit=True) as admin:
+        admin.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        children = [start_child(fresh_postgres_dsn, 0, 40, batch=batch) for batch in (1, 3)]
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND clock_timestamp() - waitstart > '300ms'"
+        wait_until(lambda: admin.execute(query).fetchone() == (2,), "for both to have waited for longer than rows are")
+        admin.execute("SELECT pg_advisory_unlock(%s)", (_LOCK,))
+        first, second = map(acks_of, children)
+        assert first == second
+        assert len(first) == 40
+        numbers = [(each.number,) for each in read_migrations("stateward.ledger.postgres")]
+        assert admin.execute("SELECT number FROM stateward_schema ORDER BY number").fetchall() == numbers
+    with Engine(fresh_postgres_dsn, lifecycles=[CountLifecycle]) as engine:
         assert check_left_behind(engine, first, 40) == 0
 
 
@@ -592,7 +591,6 @@ def test_engines_that_register_lifecycles_in_opposite_orders_do_not_fail(
         close = on(Close, even.to(closed))
 
     dsn = make_conninfo(postgres_dsn, options="-cdeadlock_timeout=50ms")
-    PostgresLedger(dsn).prepare()
     connection = psycopg.connect(postgres_dsn)
     connection.execute("SET deadlock_timeout = '1min'")
     row = "INSERT INTO lifecycle VALUES (%s, 1, repeat('0', 64))"

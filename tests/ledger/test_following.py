@@ -481,10 +481,10 @@ def test_a_ledger_restored_from_a_dump_keeps_its_cursors(
             list(restored.tail(after=lost))
 
 
-def test_a_ledger_of_before_ranks_is_given_them_on_postgresql_too(postgres_dsn: str) -> None:
+def test_a_ledger_of_before_ranks_is_given_them_on_postgresql_too(fresh_postgres_dsn: str) -> None:
     migrations = read_migrations("stateward.ledger.postgres")
     [number] = [each.number for each in migrations if each.name == "rank"]
-    with psycopg.connect(postgres_dsn) as connection:
+    with psycopg.connect(fresh_postgres_dsn) as connection:
         connection.execute("CREATE TABLE stateward_schema (number integer, name text, applied_at timestamptz)")
         for each in migrations[: number - 1]:
             connection.execute(each.text.encode())
@@ -495,8 +495,10 @@ def test_a_ledger_of_before_ranks_is_given_them_on_postgresql_too(postgres_dsn: 
                 "'1', NULL, now(), now(), NULL, 'call', 'applied', NULL, NULL, NULL)",
                 (n, None if n == 1 else "even"),
             )
-    PostgresLedger(postgres_dsn, connections_max=1).upgrade()
-    with open_engine(postgres_dsn) as engine:
+    ledger = PostgresLedger(fresh_postgres_dsn, connections_max=1)
+    ledger.upgrade()
+    ledger.close()
+    with open_engine(fresh_postgres_dsn) as engine:
         assert [record.revision for record, _ in engine.tail()] == [1, 2, 3]
         engine.create(CountLifecycle, "c2", Count(), actor="a:1")
         assert [record.entity for record, _ in engine.tail()][3:] == ["c2"]

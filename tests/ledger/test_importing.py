@@ -500,20 +500,23 @@ def found(dsn: str, *arguments: str) -> list[tuple[str, str, str]]:
     return [(row["check"], row["what"], row["where"]) for row in rows]
 
 
-def test_a_database_is_brought_up_to_date_and_looked_at(postgres_dsn: str) -> None:
+def test_a_database_is_brought_up_to_date_and_looked_at(fresh_postgres_dsn: str) -> None:
     first, *others, last = read_migrations("stateward.ledger.postgres")
-    assert run("db", "check", "--ledger", postgres_dsn)[0] == 1
-    [(check, what, _)] = found(postgres_dsn)
+    assert run("db", "check", "--ledger", fresh_postgres_dsn)[0] == 1
+    [(check, what, _)] = found(fresh_postgres_dsn)
     assert (check, what) == ("schema", f"the schema is at 0, and this version of stateward knows {last.number}")
     applied = "".join(f"applied {each.number:04}_{each.name}\n" for each in (first, *others, last))
-    assert run("db", "upgrade", "--ledger", postgres_dsn) == (0, applied)
-    assert run("db", "upgrade", "--ledger", postgres_dsn) == (0, f"nothing to apply: the schema is at {last.number}\n")
-    assert run("db", "check", "--ledger", postgres_dsn)[0] == 0
-    assert run("db", "current", "--ledger", postgres_dsn, "-o", "jsonl") == (
+    assert run("db", "upgrade", "--ledger", fresh_postgres_dsn) == (0, applied)
+    assert run("db", "upgrade", "--ledger", fresh_postgres_dsn) == (
+        0,
+        f"nothing to apply: the schema is at {last.number}\n",
+    )
+    assert run("db", "check", "--ledger", fresh_postgres_dsn)[0] == 0
+    assert run("db", "current", "--ledger", fresh_postgres_dsn, "-o", "jsonl") == (
         0,
         f'{{"found":{last.number},"known":{last.number}}}\n',
     )
-    assert found(postgres_dsn) == []
+    assert found(fresh_postgres_dsn) == []
 
 
 def test_what_is_wrong_with_a_database_is_found(postgres_dsn: str) -> None:

@@ -8,70 +8,49 @@ import pytest
 
 from examples import shipping
 from examples.shipping import OrderShipping
-from stateward import Call, Engine, GiveUp, Snooze, UndoAgain
+from stateward import Call, GiveUp, Snooze, UndoAgain
+from stateward.testing import Clock, ScriptedHandlers, engine_on, pass_time
 
 
 class World:
     """A payment provider and a store, the time, and an engine that works for them."""
 
     def __init__(self) -> None:
-        self.now = datetime(2026, 3, 1, tzinfo=UTC)
+        self.clock = Clock(datetime(2026, 3, 1, tzinfo=UTC))
         self.charged: dict[str, int] = {}
         self.refunded: dict[str, int] = {}
-        self.told: list[str] = []
-        self.trouble: dict[str, list[Exception]] = {}
-        """What is raised by the handler of an effect, the first first."""
         self.is_sold_out = False
-        self.engine = Engine("sqlite://", lifecycles=[OrderShipping], clock=lambda: self.now)
-        handles = self.engine.handles
-        handles(shipping.Charge, on_dead=shipping.ChargeAbandoned)(self.charge)
-        handles(shipping.Refund, on_dead=shipping.RefundRefused)(self.refund)
-        handles(shipping.Reserve)(self.reserve)
-        handles(shipping.Release)(self.release)
-        handles(shipping.HandOver)(self.hand_over)
-        handles(shipping.SendInvoice)(self.send_invoice)
-        handles(shipping.CallSupport)(self.call_support)
-
-    def begin(self, effect: object) -> None:
-        name = type(effect).__name__
-        self.told.append(name)
-        if self.trouble.get(name):
-            raise self.trouble[name].pop(0)
+        self.engine = engine_on(OrderShipping, ledger="sqlite://", clock=self.clock)
+        self.handlers = ScriptedHandlers(self.engine)
+        always = self.handlers.always
+        always(shipping.Charge, self.charge, on_dead=shipping.ChargeAbandoned)
+        always(shipping.Refund, self.refund, on_dead=shipping.RefundRefused)
+        always(shipping.Reserve, self.reserve)
+        always(shipping.Release, shipping.Released())
+        always(shipping.HandOver, shipping.Shipped(tracking="t1"))
+        always(shipping.SendInvoice, shipping.Invoiced())
+        always(shipping.CallSupport, None)
 
     def charge(self, effect: shipping.Charge, call: Call) -> shipping.Paid:
-        self.begin(effect)
         self.charged[effect.order] = effect.amount
         return shipping.Paid(payment=f"payment of {effect.order}")
 
     def refund(self, effect: shipping.Refund, call: Call) -> shipping.Refunded:
         """By the order's id, since the payment's may not be known: whatever was charged, and nothing twice."""
-        self.begin(effect)
         self.refunded[effect.order] = self.charged.get(effect.order, 0)
         return shipping.Refunded()
 
     def reserve(self, effect: shipping.Reserve, call: Call) -> shipping.Reserved | shipping.SoldOut:
-        self.begin(effect)
         return shipping.SoldOut(item="lamp") if self.is_sold_out else shipping.Reserved()
 
-    def release(self, effect: shipping.Release, call: Call) -> shipping.Released:
-        self.begin(effect)
-        return shipping.Released()
-
-    def hand_over(self, effect: shipping.HandOver, call: Call) -> shipping.Shipped:
-        self.begin(effect)
-        return shipping.Shipped(tracking="t1")
-
-    def send_invoice(self, effect: shipping.SendInvoice, call: Call) -> shipping.Invoiced:
-        self.begin(effect)
-        return shipping.Invoiced()
-
-    def call_support(self, effect: shipping.CallSupport, call: Call) -> None:
-        self.begin(effect)
+    @property
+    def told(self) -> list[str]:
+        """What the handlers were asked for, in order."""
+        return [type(asked.effect).__name__ for asked in self.handlers.asked()]
 
     def after(self, minutes: int) -> str:
         """What has become of the order when so many minutes have gone by."""
-        self.now += timedelta(minutes=minutes)
-        self.engine.drain()
+        pass_time(self.engine, self.clock, timedelta(minutes=minutes))
         return self.engine.get(OrderShipping, "A-17").state
 
     def order(self) -> None:
@@ -85,7 +64,7 @@ def world() -> World:
 
 
 def test_an_order_goes_through(world: World) -> None:
-    with world.engine:
+    with world.engine, world.handlers:
         world.order()
         assert world.after(0) == "completed"
         assert world.told == ["Charge", "Reserve", "HandOver", "SendInvoice"]
@@ -93,7 +72,7 @@ def test_an_order_goes_through(world: World) -> None:
 
 
 def test_what_is_sold_out_is_paid_back(world: World) -> None:
-    with world.engine:
+    with world.engine, world.handlers:
         world.is_sold_out = True
         world.order()
         assert world.after(0) == "undone"
@@ -102,8 +81,8 @@ def test_what_is_sold_out_is_paid_back(world: World) -> None:
 
 
 def test_a_charge_that_comes_after_it_was_given_up_is_refunded_since_its_undo_stands_behind_it(world: World) -> None:
-    with world.engine:
-        world.trouble["Charge"] = [Snooze(timedelta(minutes=20))]
+    with world.engine, world.handlers:
+        world.handlers.script(shipping.Charge, Snooze(timedelta(minutes=20)))
         world.order()
         assert world.after(0) == "awaiting_payment"
         assert world.after(16) == "undoing_payment"
@@ -122,17 +101,17 @@ def test_a_charge_that_comes_after_it_was_given_up_is_refunded_since_its_undo_st
 
 
 def test_a_dead_letter_leaves_open_what_came_of_the_charge_and_is_undone(world: World) -> None:
-    with world.engine:
-        world.trouble["Charge"] = [GiveUp("no answer worth trusting")]
+    with world.engine, world.handlers:
+        world.handlers.script(shipping.Charge, GiveUp("no answer worth trusting"))
         world.order()
         assert world.after(0) == "undone"
         assert world.told == ["Charge", "Refund"]
 
 
 def test_a_refund_that_dies_calls_people_who_ask_for_it_again(world: World) -> None:
-    with world.engine:
+    with world.engine, world.handlers:
         world.is_sold_out = True
-        world.trouble["Refund"] = [GiveUp("the account is closed")]
+        world.handlers.script(shipping.Refund, GiveUp("the account is closed"))
         world.order()
         assert world.after(0) == "payment_not_undone"
         assert world.told[-2:] == ["Refund", "CallSupport"]

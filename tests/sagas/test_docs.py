@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from pathlib import Path
-from typing import Any
 
 import stateward
 from examples.shipping import OrderShipping
@@ -14,18 +11,6 @@ from stateward import chart_of
 
 HERE = Path(__file__).parent
 TEXT = (HERE.parent.parent / "docs" / "sagas.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-
-
-def test_the_python_blocks_print_what_the_text_blocks_say() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"python", "text"}
-    names: dict[str, Any] = {"__name__": "docs"}
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        for number, (kind, block) in enumerate(BLOCKS):
-            if kind == "python":
-                exec(compile(block, f"docs/sagas.md block {number}", "exec"), names)
-    assert printed.getvalue() == "".join(block for kind, block in BLOCKS if kind == "text")
 
 
 def test_every_promise_names_a_test_that_exists() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -11,22 +11,27 @@ from stateward import (
     DoAgain,
     DoneByHand,
     Elapsed,
+    EventMarker,
     FoundNotDone,
     Lifecycle,
     Machine,
-    Refused,
     StopWaiting,
     UndoAgain,
     chart_of,
     missing_facts,
 )
 from stateward.chart.lint import lint
+from stateward.testing import assert_legal_path, assert_refused
 
 LATE = "payment_timeout@awaiting_payment"
+PARCEL_LATE = Elapsed("parcel_timeout@awaiting_parcel")
+ORDER = shipping.Order(id="A-17", total=4200, items=("lamp",))
+Path: TypeAlias = list[EventMarker | tuple[EventMarker, str]]
+ON_ITS_WAY: Path = [shipping.Paid("p1"), (shipping.Reserved(), "awaiting_parcel")]
 
 
 def order() -> Machine[shipping.Order]:
-    return Machine(shipping.OrderShipping, shipping.Order(id="A-17", total=4200, items=("lamp",)))
+    return Machine(shipping.OrderShipping, ORDER)
 
 
 def subscribed() -> Machine[subscription.Subscription]:
@@ -34,23 +39,23 @@ def subscribed() -> Machine[subscription.Subscription]:
 
 
 def test_an_order_is_paid_reserved_shipped_and_invoiced() -> None:
-    machine = order()
-    assert machine.started.effects == (shipping.Charge("A-17", 4200),)
-    assert machine.send(shipping.Paid("p1")).effects == (shipping.Reserve("A-17", ("lamp",)),)
-    assert machine.send(shipping.Reserved()).effects == (shipping.HandOver("A-17"),)
-    assert machine.send(shipping.Shipped("t1")).effects == (shipping.SendInvoice("A-17"),)
-    machine.send(shipping.Invoiced())
-    assert machine.state == "completed"
-    assert machine.context.payment == "p1"
-    assert machine.send(shipping.Paid("p1")).outcome == "already_done"
+    path = [*ON_ITS_WAY, shipping.Shipped("t1"), (shipping.Invoiced(), "completed"), shipping.Paid("p1")]
+    *steps, again = assert_legal_path(shipping.OrderShipping, path, context=ORDER)
+    assert [step.effects for step in steps] == [
+        (shipping.Charge("A-17", 4200),),
+        (shipping.Reserve("A-17", ("lamp",)),),
+        (shipping.HandOver("A-17"),),
+        (shipping.SendInvoice("A-17"),),
+        (),
+    ]
+    assert steps[-1].snapshot.context.payment == "p1"
+    assert again.outcome == "already_done"
 
 
 def test_what_is_sold_out_is_paid_back() -> None:
-    machine = order()
-    machine.send(shipping.Paid("p1"))
-    assert machine.send(shipping.SoldOut("lamp")).effects == (shipping.Refund("A-17", "p1"),)
-    machine.send(shipping.Refunded())
-    assert machine.state == "undone"
+    path: Path = [shipping.Paid("p1"), shipping.SoldOut("lamp"), (shipping.Refunded(), "undone")]
+    [_, _, sold_out, _] = assert_legal_path(shipping.OrderShipping, path, context=ORDER)
+    assert sold_out.effects == (shipping.Refund("A-17", "p1"),)
 
 
 def test_a_charge_that_is_given_up_is_refunded_and_a_late_success_is_kept_for_who_must_do_it_again() -> None:
@@ -68,15 +73,8 @@ def test_a_charge_that_is_given_up_is_refunded_and_a_late_success_is_kept_for_wh
 
 
 def test_nobody_cancels_a_parcel_that_may_be_on_its_way() -> None:
-    machine = order()
-    machine.send(shipping.Paid("p1"))
-    machine.send(shipping.Reserved())
-    with pytest.raises(Refused):
-        machine.send(shipping.CancelOrder())
-    machine.send(Elapsed("parcel_timeout@awaiting_parcel"))
-    assert machine.state == "parcel_in_doubt"
-    with pytest.raises(Refused):
-        machine.send(shipping.CancelOrder())
+    for after in (ON_ITS_WAY, [*ON_ITS_WAY, (PARCEL_LATE, "parcel_in_doubt")]):
+        assert_refused(shipping.OrderShipping, shipping.CancelOrder(), context=ORDER, after=after, kind="illegal")
 
 
 def test_a_parcel_in_doubt_is_found_out() -> None:
@@ -87,11 +85,7 @@ def test_a_parcel_in_doubt_is_found_out() -> None:
         (DoneByHand(stage="parcel", reason="the carrier has it"), "awaiting_invoice"),
         (FoundNotDone(stage="parcel", reason="it lies in the yard"), "undoing_goods"),
     ):
-        machine = order()
-        for before in (shipping.Paid("p1"), shipping.Reserved(), Elapsed("parcel_timeout@awaiting_parcel")):
-            machine.send(before)
-        machine.send(event)
-        assert machine.state == state
+        assert_legal_path(shipping.OrderShipping, [*ON_ITS_WAY, PARCEL_LATE, (event, state)], context=ORDER)
 
 
 def test_a_subscription_is_active_when_all_has_arrived() -> None:

@@ -161,4 +161,4 @@ def test_the_export_command_writes_a_lifecycle(tmp_path: Path) -> None:
     assert shown.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<scxml ')
     run("export", "stateward.demo.orders:OrderLifecycle", "--output", tmp_path / "order.scxml")
     assert (tmp_path / "order.scxml").read_text() == shown
-    assert run("run", tmp_path / "order.scxml", "Pay").stdout.splitlines()[-1].split() == ["Pay", "paid", "False"]
+    assert run("run", tmp_path / "order.scxml", "Pay").stdout.splitlines()[-1].split() == ["Pay", "paying", "False"]

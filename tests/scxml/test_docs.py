@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import re
-import shlex
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import pytest
-from click.testing import CliRunner
-
-from stateward.cli.scxml import command
 from stateward.scxml import durable, listening, messages, posting, processor, reader, run, session, values, xml
 from stateward.scxml.cases import run_case
 from stateward.scxml.python import builtins, formats, syntax
@@ -22,29 +14,6 @@ from tests.scxml.manifest import EXPECTED_TO_FAIL, ROOT
 
 PROJECT = Path(__file__).resolve().parents[2]
 TEXT = (PROJECT / "docs" / "scxml.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-
-
-def test_the_python_blocks_print_what_the_text_blocks_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(PROJECT)
-    names: dict[str, Any] = {"__name__": "docs"}
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        for number, (kind, block) in enumerate(BLOCKS):
-            if kind == "python":
-                exec(compile(block, f"docs/scxml.md block {number}", "exec"), names)
-    assert printed.getvalue() == "".join(block for kind, block in BLOCKS if kind == "text")
-
-
-def test_the_commands_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(PROJECT)
-    commands = [line for kind, block in BLOCKS if kind == "sh" for line in block.splitlines()]
-    assert len(commands) == 3
-    for line in commands:
-        program, group, *arguments = shlex.split(line)
-        assert (program, group) == ("stateward", "scxml")
-        result = CliRunner().invoke(command, arguments)
-        assert result.exit_code == 0, f"{line}: {result.output}"
 
 
 def test_the_limits_are_those_of_the_code() -> None:

@@ -130,7 +130,7 @@ def test_a_timer_is_written_as_a_delayed_event_that_dies_with_its_state() -> Non
     session, clock = fresh()
     session.send("Pay")
     let_pass(session, clock, timedelta(days=30))
-    assert session.configuration == ("paid",)
+    assert session.configuration == ("paying",)
 
 
 def test_functions_stay_behind_as_stubs_that_can_be_filled_in() -> None:
@@ -141,7 +141,7 @@ def test_functions_stay_behind_as_stubs_that_can_be_filled_in() -> None:
     session.send("Pay", {"amount": 5})
     assert session.configuration == ("pending",)
     session.send("Pay", {"amount": 10})
-    assert session.configuration == ("paid",)
+    assert session.configuration == ("paying",)
 
 
 def test_text_and_data_survive_with_all_their_characters() -> None:

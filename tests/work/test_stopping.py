@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import operator
 import os
 import signal
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from stateward import Call, GiveUp, Retry, Snooze
-from stateward.engine import AsyncEngine, Engine
+from stateward.engine import AsyncEngine, Engine, working
 from stateward.errors import CallerError, LedgerUnavailable
 from stateward.ledger.after_commit import FetchEffects, FetchWorkers, RaiseBeat
 from stateward.work import WorkerSettings
@@ -279,6 +283,28 @@ def test_a_run_ends_at_a_signal(tmp_path: Path, number: signal.Signals) -> None:
         assert process.wait(WAIT_S) == 0
         assert trail(engine, "j1") == ("child a",)
         assert owners_of(engine) == {None}
+
+
+def test_a_signal_just_before_the_wait_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind Python's last look for signals: it strikes and waits in one call into C, so nothing looks in between."""
+    strike = partial(ctypes.CDLL(None)["raise"], int(signal.SIGTERM))
+    waits: list[float | None] = []
+
+    class Struck:
+        def __init__(self) -> None:
+            self._queue: SimpleQueue[None] = SimpleQueue()
+            self.put = self._queue.put
+
+        def get(self, timeout: float | None = None) -> None:
+            assert timeout is not None, "such a wait would have no end"
+            waits.append(timeout)
+            before = [] if len(waits) > 1 else [strike]
+            list(map(operator.call, [*before, partial(self._queue.get, timeout=timeout)]))
+
+    monkeypatch.setattr(working, "SimpleQueue", Struck)
+    with Engine("memory://", lifecycles=[JobLifecycle]) as engine:
+        engine.run(WorkerSettings(), grace=timedelta(seconds=10))
+    assert 1 <= len(waits) <= 2
 
 
 def test_a_run_that_is_cancelled_stops(make_ledger: MakeLedger) -> None:

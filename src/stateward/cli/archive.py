@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stateward.cli.db import ledger_option
+from stateward.cli.output import output_option, write_object
 
 if TYPE_CHECKING:
     from stateward.ledger.archiving import Records
@@ -36,13 +37,19 @@ __all__ = ["command"]
     help="How long ago the month must have ended; without it, it is neither this month nor the one before.",
 )
 @click.option("--apply", "applies", is_flag=True, help="Do it; without it, only what would be done is told.")
-def command(month: str, ledger: str, folder: Path, older_than: float | None, applies: bool) -> None:
-    """Write the records of a month to FOLDER, read them back, and only then drop them from the ledger.
+@output_option
+def command(*, month: str, ledger: str, folder: Path, older_than: float | None, applies: bool, output: str) -> None:
+    r"""Write the records of a month to FOLDER, read them back, and only then drop them from the ledger.
 
     A record belongs to the month in which it was accepted, in UTC. The archive is record-YYYY-MM.jsonl.gz, a JSON
     object a line, and record-YYYY-MM.json with its count and digest. Entities, and what is not done yet, stay as they
     are; of older entities the history begins later. While receipts name its records a month is not dropped. If it is
     interrupted, run it again.
+
+    \b
+    Examples:
+        stateward archive 2025-01 --to /archives --ledger sqlite:///orders.db
+        stateward archive 2025-01 --to /archives --ledger postgresql://shop@db1/orders --older-than 400 --apply
     """
     from stateward.ledger.archives import Month
     from stateward.ledger.archiving import archive_month
@@ -52,6 +59,10 @@ def command(month: str, ledger: str, folder: Path, older_than: float | None, app
     with _open_records(ledger) as records:
         done = archive_month(records, wanted, folder, now=datetime.now(UTC), older_than=age, applies=applies)
         place = records.place
+    if output != "table":
+        file = None if done.file is None else str(folder / done.file)
+        write_object({"month": str(wanted), "records": done.records, "file": file, "is_applied": applies}, output)
+        return
     count = f"{done.records:,} record{'' if done.records == 1 else 's'}"
     if not done.records:
         click.echo(f"{place} has no records of {wanted}")

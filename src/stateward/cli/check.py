@@ -23,10 +23,15 @@ _TITLES = {"origin": "where", "severity": "severity", "rule": "rule", "subject":
 @output_option
 @click.pass_context
 def command(ctx: click.Context, targets: tuple[str, ...], output: str) -> None:
-    """Look for definition errors and doubtful things in lifecycles.
+    r"""Look for definition errors and doubtful things in lifecycles.
 
     A TARGET is a package with all its modules, a module, or package.module:Class. The exit code is 1 with any error
     or warning, and 2 if a module can't be imported for another reason; an info changes nothing.
+
+    \b
+    Examples:
+        stateward check shop
+        stateward check shop.orders:OrderLifecycle -o jsonl
     """
     from stateward.chart.lint import lint
     from stateward.cli.targets import Found, walk_charts

@@ -10,6 +10,7 @@ import click
 
 from stateward.cli.desk import desk_options, limit_option, open_desk, say, take, text, told_time
 from stateward.cli.output import output_option, write_rows
+from stateward.cli.pause import warn_of_slip
 
 if TYPE_CHECKING:
     from stateward.work import DeadLetter
@@ -65,6 +66,7 @@ def command(
         stateward dead --ledger sqlite:///orders.db --effect Charge -o jsonl
     """
     with open_desk(ctx, app, ledger) as desk:
+        warn_of_slip(desk, kind, effect)
         found = desk.each(desk.engine.dead(kind=kind, entity=entity, effect=effect))
         if group:
             rows, titles = grouped(found, output), GROUP_TITLES

@@ -1,137 +1,167 @@
-"""`stateward demo`: the main job in one command, on a real log or a made-up one."""
+"""`stateward demo`: what stateward does, in one command; or a real event log."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
-from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
-    from stateward.chart import Lifecycle
-    from stateward.demo.replay import Replay, Stay
+    from stateward.demo.screen import Screen
+    from stateward.demo.show import Stage
 
 __all__ = ["command"]
 
-_PROGRESS_EVERY = 10_000
-_REFUSALS_SHOWN = 15
+INTERRUPTED = 130
+"""What a shell says of a program that Ctrl-C has ended."""
 
 
 @click.command("demo")
+@click.option("--once", is_flag=True, help="End before the HTTP API is served.")
 @click.option(
     "--log",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An incident log, .csv or .csv.gz; orders are made up without one.",
+    help="An incident log, .csv or .csv.gz, to be replayed instead.",
 )
-@click.option("--db", type=click.Path(path_type=Path), help="The SQLite file to keep; it must not exist yet.")
-@click.option("--orders", default=2000, show_default=True, help="How many orders to make up.")
+@click.option(
+    "--db",
+    type=click.Path(path_type=Path),
+    help="The SQLite file to write, which must not exist yet; by default one in a fresh folder for temporary files.",
+)
+@click.option(
+    "--dsn", metavar="ADDRESS", help="A PostgreSQL database to write to instead: postgresql://user@host/name."
+)
+@click.option(
+    "--orders", type=click.IntRange(min=1), default=3000, show_default=True, help="How many orders to make up."
+)  # fmt: skip
 @click.option("--seed", default=1, show_default=True, help="What the made-up orders are drawn from.")
-def command(log: Path | None, db: Path | None, orders: int, seed: int) -> None:
-    """Send an event log through a lifecycle onto an embedded SQLite file, and report what came of it.
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8321,
+    show_default=True,
+    help="Where the HTTP API is served, on loopback.",
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    once: bool,
+    log: Path | None,
+    db: Path | None,
+    dsn: str | None,
+    orders: int,
+    seed: int,
+    port: int,
+) -> None:
+    r"""Show orders with payment at work: transitions, a refusal, a failing handler, a timer, a worker killed with -9.
 
-    Made-up orders are sent event by event, each in a transaction of its own; a log is imported in batches.
+    Then a few thousand of them, with what the ledger tells of it; then the HTTP API is served until Ctrl-C. All of it
+    is real: a SQLite file or a PostgreSQL database, workers in processes of their own, a payment provider that is asked
+    over HTTP. Nothing has to be set up, and no network is needed.
+
+    \b
+    Examples:
+        stateward demo
+        stateward demo --once --orders 500
+        stateward demo --dsn postgresql://me@localhost/scratch
+        stateward demo --log incidents.csv.gz
     """
+    from stateward.demo.screen import Screen
+    from stateward.demo.show import Stage
+    from stateward.demo.watching import DemoStalled
+
+    if db is not None and dsn is not None:
+        ctx.fail("--db and --dsn exclude each other")
+    ledger, book = _places(db, dsn)
+    screen = Screen()
+    try:
+        if log is not None:
+            _replay(log, ledger, screen)
+        else:
+            _show(Stage(ledger, book, orders, seed), screen, None if once else port)
+    except KeyboardInterrupt:
+        screen.end_progress()
+        screen.say("Interrupted: all that was begun is ended.")
+        ctx.exit(INTERRUPTED)
+    except DemoStalled as error:
+        screen.end_progress()
+        click.echo(f"Error: {error}", err=True)
+        ctx.exit(5)
+
+
+def _places(db: Path | None, dsn: str | None) -> tuple[str, Path]:
+    """The ledger's address, and where the provider's book is to be kept."""
+    from tempfile import mkdtemp
+
+    if db is None:
+        folder = Path(mkdtemp(prefix="stateward-demo-"))
+        return dsn or f"sqlite:///{folder / 'orders.db'}", folder / "provider.db"
+    ledger = db.resolve()
+    book = ledger.with_name(f"{ledger.stem}-provider.db")
+    for each in (ledger, book):
+        if each.exists():
+            message = f"{each} exists: the demo writes a new file and leaves yours alone"
+            raise click.UsageError(message)
+    return f"sqlite:///{ledger}", book
+
+
+def _show(stage: Stage, screen: Screen, port: int | None) -> None:
+    from stateward.demo.serving import next_commands, next_requests, program_of, serve_demo, without_password
+    from stateward.demo.show import opened
+    from stateward.errors import ExtraMissing
+
+    screen.say(f"The ledger: {without_password(stage.ledger)}")
+    screen.say(f"The payment provider's book: {stage.book}")
+    with opened(stage, screen) as show:
+        show.run()
+        screen.heading("What to try next")
+        screen.show(list(next_commands(stage.ledger, program_of(sys.argv[0]))))
+        if port is None:
+            return
+
+        def tell(found: int) -> None:
+            screen.say("The HTTP API is served until Ctrl-C:")
+            screen.show(list(next_requests(found)))
+
+        try:
+            serve_demo(show.engine, port, tell)
+        except ExtraMissing as error:
+            screen.say(f"The HTTP API is not served: {error}")
+        else:
+            screen.say("Stopped.")
+
+
+def _replay(log: Path, ledger: str, screen: Screen) -> None:
+    """Import the incident log, and tell what came of it."""
+    import time
+
     from stateward.demo.incidents import IncidentLifecycle
-    from stateward.demo.orders import Order, OrderLifecycle, made_up_log
-    from stateward.demo.replay import explain_record, import_incidents, look_back, replay
+    from stateward.demo.replay import Replay, explain_record, import_incidents, look_back
+    from stateward.demo.report import replay_told
+    from stateward.demo.serving import without_password
     from stateward.engine import Engine
     from stateward.errors import ImportStopped
 
-    path = _fresh_file(db)
-    lifecycle: type[Lifecycle[Any]] = OrderLifecycle if log is None else IncidentLifecycle
-    what = f"{orders} made-up orders (seed {seed})" if log is None else f"incidents of {log.name}"
-    click.echo(f"{what} -> {path}", err=True)
     started = time.perf_counter()
-    with Engine(path, lifecycles=[lifecycle]) as engine:
+
+    def show(done: Replay, *, is_last: bool = False) -> None:
+        rate = done.events / (time.perf_counter() - started)
+        text = f"{done.events:,} events, {done.entities:,} entities, {done.refused.total():,} refused, {rate:,.0f}/s"
+        screen.progress(text, is_last=is_last)
+
+    screen.say(f"The incidents of {log.name}, in the ledger {without_password(ledger)}")
+    with Engine(ledger, lifecycles=[IncidentLifecycle]) as engine:
         try:
-            if log is None:
-                done = replay(engine, OrderLifecycle, Order(), made_up_log(orders, seed), _progress(started))
-            else:
-                done = import_incidents(engine, log, _progress(started))
+            done = import_incidents(engine, log, show)
         except ImportStopped as error:
             raise click.UsageError(str(error)) from error
-        took = time.perf_counter() - started
-        stays, refused = look_back(engine, lifecycle)
-        _report(done, stays, took)
-        if refused is not None:
-            click.echo(f"\nwhy, for {refused.entity}:\n{explain_record(engine, lifecycle, refused)}")
-
-
-def _fresh_file(db: Path | None) -> Path:
-    if db is not None:
-        if db.exists():
-            message = f"{db} exists: the demo writes a new file and leaves yours alone"
-            raise click.UsageError(message)
-        return db
-    path = Path(gettempdir()) / "stateward-demo.sqlite"
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return path
-
-
-def _progress(started: float) -> Callable[[Replay], object]:
-    """A line on stderr: rewritten in place on a terminal, a line now and then elsewhere."""
-    live = sys.stderr.isatty()
-    every = 500 if live else _PROGRESS_EVERY
-    told = 0
-
-    def show(done: Replay) -> None:
-        nonlocal told
-        if done.events // every > told:
-            told = done.events // every
-            rate = done.events / (time.perf_counter() - started)
-            text = (
-                f"{done.events:,} events, {done.entities:,} entities, {done.refused.total():,} refused, {rate:,.0f}/s"
-            )
-            click.echo(f"\r{text}\033[K" if live else text, nl=not live, err=True)
-
-    return show
-
-
-def _report(done: Replay, stays: list[Stay], took: float) -> None:
-    if sys.stderr.isatty():
-        click.echo("\r\033[K", nl=False, err=True)
-    click.echo(
-        f"{done.events:,} events of {done.entities:,} entities in {took:.1f} s ({done.events / took:,.0f}/s): "
-        f"{done.applied:,} applied, {done.already_done:,} already done, {done.refused.total():,} refused\n"
-    )
-    rows: list[tuple[str, ...]] = [
-        (stay.state, f"{stay.entities:,}", f"{stay.stays:,}", _duration(stay.median), _duration(stay.longest))
-        for stay in stays
-    ]
-    _table(("state", "entities now", "stays ended", "median stay", "longest stay"), rows)
-    if not done.refused:
-        return
-    click.echo()
-    refusals = done.refused.most_common()
-    _table(("refused in state", "event", "times"), [(*key, f"{n:,}") for key, n in refusals[:_REFUSALS_SHOWN]])
-    if len(refusals) > _REFUSALS_SHOWN:
-        rest = sum(n for _, n in refusals[_REFUSALS_SHOWN:])
-        click.echo(f"and {rest:,} more in {len(refusals) - _REFUSALS_SHOWN} other pairs of state and event")
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Aligned columns, numbers to the right; the same on a terminal and in a file."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    texts = {i for i in range(len(head)) if i == 0 or head[i] == "event"}
-    for row in (head, tuple("-" * width for width in widths), *rows):
-        cells = (
-            cell.ljust(w) if i in texts else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        click.echo("  ".join(cells).rstrip())
-
-
-def _duration(length: timedelta | None) -> str:
-    if length is None:
-        return "-"
-    seconds = int(length.total_seconds())
-    days, rest = divmod(seconds, 86_400)
-    hours, minutes = rest // 3600, rest % 3600 // 60
-    if days:
-        return f"{days} d {hours:02} h"
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds % 60:02} s"
+        took_s = time.perf_counter() - started
+        show(done, is_last=True)
+        found = look_back(engine, IncidentLifecycle)
+        screen.show(["", *replay_told(done, found.stays, took_s)], indent="")
+        if found.last_refusal is not None:
+            why: Any = explain_record(engine, IncidentLifecycle, found.last_refusal)
+            screen.show(["", f"why, for {found.last_refusal.entity}:", *str(why).splitlines()], indent="")

@@ -17,6 +17,7 @@ import click
 from click.core import ParameterSource
 
 from stateward.cli.applications import app_named, app_option, find_engine
+from stateward.cli.suggesting import find_name
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Desk",
+    "actor_of",
     "actor_option",
     "apply_option",
+    "chart_among",
     "desk_options",
     "limit_option",
     "open_desk",
@@ -61,7 +64,7 @@ def desk_options(command: F) -> F:
         envvar="STATEWARD_LEDGER",
         show_envvar=True,
         help=(
-            "The ledger alone, instead of an application; no code is loaded then: sqlite:///orders.db, "
+            "The ledger alone, instead of an application, whose code is not loaded then: sqlite:///orders.db, "
             "postgresql://user@host/name, or a SQLite file."
         ),
     )
@@ -85,6 +88,23 @@ def actor_option(command: F) -> F:
         help="Who does it, operator:ann; it is recorded.",
     )
     return option(command)
+
+
+def actor_of(given: str | None) -> str:
+    """Who does it: as given, and else whoever is logged in, as an operator.
+
+    Raises:
+        click.UsageError: nobody is named, and the system does not know who it is either.
+    """
+    if given:
+        return given
+    import getpass
+
+    try:
+        return text(f"operator:{getpass.getuser()}")
+    except (KeyError, OSError) as error:
+        message = "Missing option '--actor': nobody is logged in under a name"
+        raise click.UsageError(message) from error
 
 
 def reason_option(command: F) -> F:
@@ -131,18 +151,36 @@ class Desk:
             except StopAsyncIteration:
                 return
 
-    def chart_of(self, kind: str) -> Chart[Any]:
-        """The newest chart of a kind.
+    def kind_of(self, kind: str) -> str:
+        """A kind as it is written; whoever has no lifecycles takes it as it is.
+
+        Raises:
+            click.UsageError: the engine has others.
+        """
+        kinds = {each.kind for each in self.engine.charts}
+        return find_name("lifecycle of the kind", kind, sorted(kinds)) if kinds else kind
+
+    def chart_of(self, kind: str, version: int | None = None) -> Chart[Any]:
+        """The newest chart of a kind, or that of a version.
 
         Raises:
             click.UsageError: the engine has none.
         """
-        charts = [each for each in self.engine.charts if each.kind == kind]
-        if not charts:
-            kinds = ", ".join(sorted({each.kind for each in self.engine.charts})) or "none"
-            message = f"there is no lifecycle of the kind {kind}; these are: {kinds}"
-            raise click.UsageError(message)
-        return charts[-1]
+        return chart_among(self.engine.charts, kind, version)
+
+
+def chart_among(charts: Sequence[Chart[Any]], kind: str, version: int | None = None) -> Chart[Any]:
+    """The newest of some charts that are of a kind, or the one of a version.
+
+    Raises:
+        click.UsageError: there is none.
+    """
+    name = find_name("lifecycle of the kind", kind, sorted({each.kind for each in charts}))
+    versions = {each.version: each for each in charts if each.kind == name}
+    if version is not None and version not in versions:
+        message = f"there is no version {version} of {name}; these are: {', '.join(map(str, sorted(versions)))}"
+        raise click.UsageError(message)
+    return versions[max(versions) if version is None else version]
 
 
 @contextmanager
@@ -213,7 +251,11 @@ def _engine_on(address: str, choose: Callable[[Ledger], Sequence[Chart[Any]]]) -
     if found != known:
         raise LedgerOutdated(found=found, wanted=known)
     ledger = open_ledger(address)
-    return Engine(ledger, lifecycles=choose(ledger))
+    try:
+        return Engine(ledger, lifecycles=choose(ledger))
+    except BaseException:
+        ledger.close()  # an engine that is made closes it; one that is not does not
+        raise
 
 
 # What the commands say.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher, unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +32,18 @@ _MARKDOWN = frozenset({".md", ".markdown"})
 def command(
     ctx: click.Context, target: str, *, form: str, state: str | None, check: Path | None, output: Path | None
 ) -> None:
-    """Draw the lifecycle TARGET, package.module:Class, as Mermaid or Graphviz text.
+    r"""Draw the lifecycle TARGET, package.module:Class, as Mermaid or Graphviz text.
 
     The module alone will do if it holds one lifecycle; instead of a class it may be a variable that holds a chart.
 
-    A Markdown file (.md) holds the drawing in a block fenced as ```mermaid or ```dot: --check wants one of its
+    A Markdown file (.md) holds the drawing in a block fenced as mermaid or as dot: --check wants one of its
     blocks to be the drawing, --output writes the drawing into its only block. Any other file is the drawing.
+
+    \b
+    Examples:
+        stateward diagram shop.orders:OrderLifecycle
+        stateward diagram shop.orders --format dot --state paid | dot -Tsvg > order.svg
+        stateward diagram shop.orders --check docs/order.md
     """
     from stateward.cli.targets import find_one_chart
 
@@ -68,6 +73,8 @@ def _draw(chart: Chart[Any], form: str, state: str | None) -> str:
 
 def _compare(path: Path, place: str, form: str, text: str) -> int:
     """The exit code: 0 if the file holds the drawing, 1 if it has drifted, with the diff to the nearest one."""
+    from difflib import SequenceMatcher, unified_diff
+
     kept = path.read_text(encoding="utf-8")
     drawings = [kept]
     if path.suffix.lower() in _MARKDOWN:

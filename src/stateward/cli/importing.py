@@ -74,6 +74,11 @@ def command(
     --map Pay.amount=COLUMN        a field of an event
     --map Event.amount=COLUMN      the field of every event that has it
     --map Started.total=COLUMN     a field of an entity's first context
+
+    \b
+    Examples:
+        stateward import log.csv --lifecycle shop.orders:OrderLifecycle --ledger sqlite:///orders.db \
+            --map entity=order --map time=at --map event=what --map actor=who --map Pay.amount=amount
     """
     from msgspec.structs import replace
 

@@ -31,9 +31,14 @@ _TITLES = {
 @output_option
 @click.pass_context
 def command(ctx: click.Context, target: str, output: str) -> None:
-    """List the lifecycles of TARGET: a package with all its modules, a module, or package.module:Class.
+    r"""List the lifecycles of TARGET: a package with all its modules, a module, or package.module:Class.
 
     A module that can't be imported is told on stderr, and makes the exit code 2.
+
+    \b
+    Examples:
+        stateward lifecycles shop
+        stateward lifecycles shop -o json | jq -r .[].digest
     """
     from stateward.cli.targets import Found, walk_charts
 

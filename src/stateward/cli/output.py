@@ -1,19 +1,30 @@
-"""How commands write rows to stdout: a table for people, JSON for programs.
+"""How commands write to stdout: tables and lines for people, JSON for programs.
 
 A table is drawn by rich on a terminal, which keeps to its width and to NO_COLOR; anywhere else it is plain text
-in columns, each row one line.
+in columns, each row one line. Colours are for terminals alone.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 import msgspec
 
-__all__ = ["output_option", "write_rows"]
+__all__ = [
+    "dump",
+    "is_colored",
+    "is_terminal",
+    "on_one_line",
+    "output_option",
+    "painted",
+    "write_lines",
+    "write_object",
+    "write_rows",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
@@ -27,7 +38,7 @@ def output_option(command: F) -> F:
         type=click.Choice(["table", "json", "jsonl"]),
         default="table",
         show_default=True,
-        help="A table, one JSON array, or a JSON object a line.",
+        help="Text for people, JSON, or JSON on one line each.",
     )
     return option(command)
 
@@ -37,22 +48,58 @@ def write_rows(rows: Sequence[Row], output: str, *, titles: Mapping[str, str]) -
 
     Args:
         rows: what to write; JSON gets all of it.
-        output: `table`, `json` or `jsonl`.
+        output: `table`, `json` (one array) or `jsonl` (an object a line).
         titles: the columns of a table, by the key of the row; none is wider than its longest text.
     """
     if output == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
+        click.echo(msgspec.json.format(dump(rows), indent=2))
     elif output == "jsonl":
         for row in rows:
-            click.echo(msgspec.json.encode(row))
+            click.echo(dump(row))
     elif rows:
-        texts = [[_text(row[key]) for key in titles] for row in rows]
-        write = _write_rich if sys.stdout.isatty() else _write_plain
+        texts = [[on_one_line(row[key]) for key in titles] for row in rows]
+        write = _write_rich if is_terminal() else _write_plain
         write(list(titles.values()), texts, [isinstance(rows[0][key], int) for key in titles])
 
 
-def _text(value: object) -> str:
-    """A cell's text on one line, without what would move a terminal's cursor."""
+def write_lines(lines: Sequence[tuple[Sequence[object], Mapping[str, Any]]]) -> None:
+    """Write lines for people, indented, their cells below each other; each line in a style of its own."""
+    texts = [[on_one_line(cell) for cell in cells] for cells, _ in lines]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for cells, (_, style) in zip(texts, lines, strict=True):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        click.echo(f"  {painted(line, **style)}")
+
+
+def write_object(value: Row, output: str) -> None:
+    """Write one answer as a JSON object: over several lines for `json`, on one for `jsonl`."""
+    data = dump(value)
+    click.echo(msgspec.json.format(data, indent=2) if output == "json" else data)
+
+
+def dump(value: object) -> bytes:
+    """A value as JSON; what JSON does not know, which a guard may have read, as Python writes it."""
+    return msgspec.json.encode(value, enc_hook=repr)
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at stdout; a command may have been given none at all."""
+    stream: TextIO | None = sys.stdout
+    return stream is not None and stream.isatty()
+
+
+def is_colored() -> bool:
+    """Whether stdout shows colours, and the person wants them."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, **style: Any) -> str:
+    """A text in colour, where there is any; the styles are those of `click.style`."""
+    return click.style(text, **style) if style and is_colored() else text
+
+
+def on_one_line(value: object) -> str:
+    """A text on one line, without what would move a terminal's cursor."""
     return "".join(each if each.isprintable() else " " for each in str(value))
 
 

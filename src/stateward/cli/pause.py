@@ -23,7 +23,7 @@ from stateward.cli.output import output_option, write_rows
 if TYPE_CHECKING:
     from stateward.work import Pause
 
-__all__ = ["command", "named", "needed", "pause_of", "scope_options"]
+__all__ = ["command", "named", "needed", "pause_of", "scope_options", "warn_of_slip"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,7 +80,7 @@ def command(
     what = named(kind, effect)
     why, who = needed("--reason", reason), needed("--actor", actor)
     with open_desk(ctx, app, ledger) as desk:
-        _warn_of_slip(desk, kind, effect)
+        warn_of_slip(desk, kind, effect)
         is_new = pause_of(desk, kind, effect) is None
         if is_new and apply:
             is_new = desk.call(desk.engine.pause(kind=kind, effect=effect, reason=why, actor=who))
@@ -139,7 +139,7 @@ def pause_of(desk: Desk, kind: str | None, effect: str | None) -> Pause | None:
     return next((each for each in pauses if (each.scope, each.name) == wanted), None)
 
 
-def _warn_of_slip(desk: Desk, kind: str | None, effect: str | None) -> None:
+def warn_of_slip(desk: Desk, kind: str | None, effect: str | None) -> None:
     """Tell of a kind or an effect that the application does not have: others on the same ledger may."""
     handled = desk.engine.handled
     if handled and effect is not None and effect not in handled:

@@ -41,6 +41,7 @@ def command(ctx: click.Context, *, kind: str, entity: str, app: str | None, ledg
         stateward pending Order A-17 --app shop.app:engine
     """
     with open_desk(ctx, app, ledger) as desk:
+        kind = desk.kind_of(kind)
         found: list[PendingEffect] = desk.call(desk.engine.pending(kind, entity))
         pauses: list[Pause] = desk.call(desk.engine.pauses())
         dead = sum(1 for _ in desk.each(desk.engine.dead(kind=kind, entity=entity)))

@@ -18,6 +18,7 @@ from stateward.cli.desk import (
     text,
     told_time,
 )
+from stateward.cli.entities import find_entity, find_state
 from stateward.cli.output import output_option, write_rows
 from stateward.cli.pause import needed
 
@@ -89,8 +90,9 @@ def command(
         return _chart_of(store, kind, entity, find_all_charts(ctx, targets))
 
     with open_desk(ctx, app, ledger if targets else None, choose) as desk:
-        lifecycle: Any = desk.chart_of(kind)
-        found: Entity[Any] = desk.call(desk.engine.get(lifecycle, entity))
+        chart, found = find_entity(desk, kind, entity)
+        lifecycle: Any = chart
+        kind, state = chart.kind, find_state([chart], state)
         forced = _force(desk, found, state)
         timers = list(desk.each(desk.engine.timers(kind, entity)))
         applied: Applied[Any] | None = None

@@ -10,6 +10,7 @@ import click
 from stateward.cli.dead import GROUP_TITLES, grouped, letters_option
 from stateward.cli.desk import Desk, apply_option, desk_options, open_desk, say, text
 from stateward.cli.output import output_option, write_rows
+from stateward.cli.pause import warn_of_slip
 
 if TYPE_CHECKING:
     from stateward.work import DeadLetter
@@ -53,6 +54,7 @@ def command(
     """
     _check_choice(keys, chooses=any(each is not None for each in (kind, entity, effect)), is_all=all_)
     with open_desk(ctx, app, ledger) as desk:
+        warn_of_slip(desk, kind, effect)
         letters = list(_letters(desk, kind, entity, effect) if not keys else _letters_of(ctx, desk, keys))
         rows = grouped(letters, output)
         done = desk.call(desk.engine.retry(letters, rate=rate)) if apply and letters else 0

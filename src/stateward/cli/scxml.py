@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stateward.cli.output import output_option, write_rows
+from stateward.cli.suggesting import Suggesting
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -20,33 +21,43 @@ _EXISTING = click.Path(exists=True, path_type=Path)
 _DOCUMENT = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group("scxml", short_help="Run and test SCXML documents; write a lifecycle as one.")
+@click.group("scxml", cls=Suggesting, short_help="Run and test SCXML documents; write a lifecycle as one.")
 def command() -> None:
     """SCXML 1.0 documents: run, tested, and written from lifecycles. All time in them is virtual."""
 
 
 @command.command("test")
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=_EXISTING)
+@output_option
 @click.pass_context
-def _test(ctx: click.Context, paths: tuple[Path, ...]) -> None:
-    """Run conformance cases: a line for each, and how many passed.
+def _test(ctx: click.Context, paths: tuple[Path, ...], output: str) -> None:
+    r"""Run conformance cases: a line for each, and how many passed.
 
     A case is a document that ends in the top-level final state `pass` or fails, or a document with a .json file
     beside it that lists events and the atomic states expected after each. Of a folder, all cases in it and below are
     run. The exit code is 1 if any failed.
+
+    \b
+    Examples:
+        stateward scxml test tests/scxml/w3c
+        stateward scxml test case.scxml -o jsonl
     """
     from stateward.scxml.cases import find_cases, run_case
 
-    passed = failed = 0
+    rows: list[dict[str, object]] = []
     for path in (each for given in paths for each in find_cases(given)):
         verdict = run_case(path)
-        passed += verdict.passed
-        failed += not verdict.passed
-        click.echo(f"passed  {path}" if verdict.passed else f"FAILED  {path}: {verdict.reason}")
+        rows.append({"path": str(path), "passed": verdict.passed, "reason": verdict.reason})
+        if output == "table":
+            click.echo(f"passed  {path}" if verdict.passed else f"FAILED  {path}: {verdict.reason}")
+    if output != "table":
+        write_rows(rows, output, titles={})
+    passed = sum(bool(each["passed"]) for each in rows)
+    failed = len(rows) - passed
     if not passed + failed:
         message = f"there is no case in {', '.join(map(str, paths))}"
         raise click.UsageError(message)
-    click.echo(f"{passed} passed, {failed} failed")
+    click.echo(f"{passed} passed, {failed} failed", err=output != "table")
     ctx.exit(1 if failed else 0)
 
 
@@ -120,10 +131,14 @@ def _log(label: str, value: object) -> None:
 @click.argument("target")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of stdout.")
 def _export(target: str, output: Path | None) -> None:
-    """Write the lifecycle TARGET, package.module:Class, as an SCXML document.
+    r"""Write the lifecycle TARGET, package.module:Class, as an SCXML document.
 
     Its structure, events, timers and the names of its guards and actions are written; the functions themselves are
     Python, and stay behind.
+
+    \b
+    Example:
+        stateward scxml export shop.orders:OrderLifecycle --output order.scxml
     """
     from stateward.cli.targets import find_one_chart
     from stateward.scxml import write

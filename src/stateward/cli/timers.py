@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stateward.cli.desk import desk_options, limit_option, open_desk, say, take, text, told_time
 from stateward.cli.output import output_option, write_rows
+from stateward.cli.times import moment
 
 if TYPE_CHECKING:
     from stateward.work import RunningTimer
@@ -18,26 +19,11 @@ __all__ = ["command"]
 _TITLES = {"entity": "entity", "name": "timer", "due_at": "due at", "revision": "set by revision"}
 
 
-def time(value: str) -> datetime:
-    """A time with its zone, or `now`."""
-    if value == "now":
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        message = f"{value!r} is no time in ISO 8601, 2026-07-01T12:00:00Z, and not `now`"
-        raise click.BadParameter(message) from None
-    if moment.tzinfo is None:
-        message = f"{value!r} has no offset: 2026-07-01T12:00:00Z and 2026-07-01T14:00:00+02:00 have one"
-        raise click.BadParameter(message)
-    return moment
-
-
 @click.command("timers")
 @click.argument("kind", type=text)
 @desk_options
 @click.option("--entity", type=text, help="Only those of the entity with this id.")
-@click.option("--due-before", type=time, metavar="TIME", help="Only those due by then: ISO 8601, or now.")
+@click.option("--due-before", type=moment, metavar="TIME", help="Only those due by then: ISO 8601, or now.")
 @limit_option
 @output_option
 @click.pass_context
@@ -63,6 +49,7 @@ def command(
         stateward timers Order --due-before now --ledger sqlite:///orders.db
     """
     with open_desk(ctx, app, ledger) as desk:
+        kind = desk.kind_of(kind)
         found = desk.each(desk.engine.timers(kind, entity, due_before=due_before))
         rows = [_row(each, output) for each in take(found, limit)]
     write_rows(rows, output, titles=_TITLES)

@@ -1,1 +1,1 @@
-"""What `stateward demo` runs: two lifecycles that ship with the package, their event logs, and the report."""
+"""What `stateward demo` runs: a show of orders with payment, and a real event log that is replayed."""

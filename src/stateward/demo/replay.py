@@ -1,29 +1,25 @@
-"""An event log sent through a lifecycle, and what came of it."""
+"""What the records of a ledger tell; and a real event log, imported for them."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from stateward.chart import ContextMarker, Lifecycle, chart_of
+from stateward.chart import Lifecycle, chart_of
 from stateward.demo.incidents import IncidentLifecycle, incident_log
-from stateward.demo.orders import LoggedEvent
 from stateward.engine import Engine, LifecycleTarget
-from stateward.errors import Refusal, UnknownEntity
 from stateward.kernel import Explanation
 from stateward.ledger import Record
 from stateward.ledger.importing import Report, import_log
 
-__all__ = ["Replay", "Stay", "explain_record", "import_incidents", "look_back", "replay"]
-
-C = TypeVar("C", bound=ContextMarker)
+__all__ = ["LookedBack", "Replay", "Stay", "explain_record", "import_incidents", "look_back"]
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -38,43 +34,6 @@ class Replay:
     already_done: int = 0
     refused: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     """Refusals by (state, event)."""
-
-
-def replay(
-    engine: Engine,
-    lifecycle: type[Lifecycle[C]],
-    context: C,
-    log: Iterable[LoggedEvent],
-    on_progress: Callable[[Replay], object] = lambda _: None,
-) -> Replay:
-    """Send a log through an engine, event by event, each in a transaction of its own.
-
-    An entity is created when the log first names it.
-
-    Args:
-        engine: the engine, its ledger without these entities.
-        lifecycle: the lifecycle to send it through.
-        context: every entity's first context.
-        log: the events in order.
-        on_progress: called after every event.
-    """
-    done = Replay()
-    for entity, at, actor, event in log:
-        try:
-            answer = engine.attempt(lifecycle, entity, event, actor=actor, occurred_at=at)
-        except UnknownEntity:
-            engine.create(lifecycle, entity, context, actor=actor, occurred_at=at)
-            done.entities += 1
-            answer = engine.attempt(lifecycle, entity, event, actor=actor, occurred_at=at)
-        done.events += 1
-        if isinstance(answer, Refusal):
-            done.refused[answer.state, answer.event] += 1
-        elif answer.outcome == "applied":
-            done.applied += 1
-        else:
-            done.already_done += 1
-        on_progress(done)
-    return done
 
 
 def import_incidents(engine: Engine, path: Path, on_progress: Callable[[Replay], object] = lambda _: None) -> Replay:
@@ -105,31 +64,45 @@ class Stay:
     longest: timedelta | None
 
 
-def look_back(engine: Engine, lifecycle: type[Lifecycle[Any]]) -> tuple[list[Stay], Record | None]:
-    """What the records of a lifecycle's entities tell.
+@dataclass(frozen=True)
+class LookedBack:
+    """What the records of a lifecycle's entities tell."""
 
-    Returns:
-        The states that were ever visited, in the chart's order; and a refusal that `why` can still explain, since
-        nothing happened to its entity afterwards: one that a guard made, if there is one.
-    """
+    stays: list[Stay]
+    """The states that were ever visited, in the chart's order."""
+    refused: Counter[tuple[str, str]]
+    """Refusals by (state, event)."""
+    records: int
+    last_refusal: Record | None
+    """A refusal that `why` can still explain, since nothing has happened to its entity afterwards: one that a guard
+    made, if there is one."""
+
+
+def look_back(engine: Engine, lifecycle: type[Lifecycle[Any]]) -> LookedBack:
+    """Read the records of a lifecycle's entities, from the first to the last, in one go."""
+    since: dict[str, datetime] = {}
+    last: dict[str, Record] = {}
     lengths: dict[str, list[timedelta]] = defaultdict(list)
-    refused: Record | None = None
-    for entity in engine.list(lifecycle):
-        since, record = _NEVER, None
-        for record in engine.history(lifecycle, entity.id):
-            if record.outcome != "applied":
-                continue
+    refused: Counter[tuple[str, str]] = Counter()
+    records = 0
+    for followed in engine.tail([chart_of(lifecycle).kind]):
+        record = followed.record
+        records += 1
+        last[record.entity] = record
+        if record.outcome == "applied":
             if record.state_from is not None:
-                lengths[record.state_from].append(record.occurred_at - since)
-            since = record.occurred_at
-        if record is not None and record.outcome == "rejected_invalid":
-            refused = record if refused is None or (record.reason == "guarded" != refused.reason) else refused
+                lengths[record.state_from].append(record.occurred_at - since.get(record.entity, _NEVER))
+            since[record.entity] = record.occurred_at
+        elif record.outcome.startswith("rejected"):
+            refused[record.state_to, record.event] += 1
     now = engine.census(lifecycle)
     stays = [
         Stay(state, now.get(state, 0), len(lengths[state]), _median(lengths[state]), max(lengths[state], default=None))
         for state in sorted(now.keys() | lengths.keys(), key=lambda state: _place(lifecycle, state))
     ]
-    return stays, refused
+    explainable = [each for each in last.values() if each.outcome == "rejected_invalid"]
+    explainable.sort(key=lambda each: (each.reason != "guarded", each.entity))
+    return LookedBack(stays, refused, records, explainable[0] if explainable else None)
 
 
 def explain_record(engine: Engine, lifecycle: type[Lifecycle[Any]], refused: Record) -> Explanation:

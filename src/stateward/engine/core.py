@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, chart_of
+from stateward.chart import Chart, ContextMarker, EventMarker, Lifecycle, Meta, chart_of
 from stateward.errors import DefinitionError, Refusal, Refused, StatewardError
 from stateward.ledger import Actor, Applied, Entity, Record
 from stateward.ledger.accepting import accept_creation, accept_event, accept_repair
-from stateward.ledger.codec import to_micros
+from stateward.ledger.codec import from_micros, to_micros
 from stateward.ledger.committing import CommitStatistics
 from stateward.ledger.contract import Capabilities, FetchHistory, LedgerStatistics, ListEntities, Trips
 from stateward.ledger.ids import RecordIds
@@ -114,7 +114,8 @@ class EngineCore:
             if before != chart:
                 problem = f"version {chart.version} is given twice, with different digests"
                 raise DefinitionError(problem, lifecycle=chart.kind)
-        self._kinds = {kind for kind, _ in self.charts}
+        self.kinds = tuple(sorted({kind for kind, _ in self.charts}))
+        """The kinds of the lifecycles, in order."""
         self._clock = clock
         self._authorize = authorize
         self.retention = retention
@@ -125,6 +126,10 @@ class EngineCore:
         """Microseconds since 1970, by the engine's clock."""
         return time.time_ns() // 1000 if self._clock is None else to_micros(self._clock())
 
+    def meta_now(self, entity: str) -> Meta:
+        """What handlers would be told now, beside a record that there is not."""
+        return Meta(now=from_micros(self.now()), entity=entity)
+
     def mint(self) -> str:
         """A new record id."""
         return self._ids.mint()
@@ -132,7 +137,7 @@ class EngineCore:
     def kind(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> str:
         """The kind of a lifecycle that this engine serves, in whichever version."""
         kind = chart_given(lifecycle).kind
-        if kind not in self._kinds:
+        if kind not in self.kinds:
             problem = "is not among the lifecycles of this engine"
             raise DefinitionError(problem, lifecycle=kind)
         return kind
@@ -300,9 +305,9 @@ class EngineCore:
             return to_micros(entity.due_by), entity.id
         return to_micros(entity.updated_at) if operation.state is not None else 0, entity.id
 
-    def recording(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str) -> FetchHistory:
-        """The first page of an entity's records."""
-        return FetchHistory(self.kind(lifecycle), entity, None, PAGE_SIZE)
+    def recording(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str, entity: str) -> FetchHistory:
+        """The first page of an entity's records; to look needs no code."""
+        return FetchHistory(self.kind_of(lifecycle), entity, None, PAGE_SIZE)
 
     def overdue(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> ListEntities:
         """The first page of the entities past their time."""

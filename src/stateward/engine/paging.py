@@ -81,6 +81,16 @@ class Paging:
         )
         return self._read(partial(_entities, self._core, operation, after, limit))
 
+    def stuck_page(
+        self, lifecycle: type[Lifecycle[C]] | Chart[C], *, after: str | None = None, limit: int = 100
+    ) -> Page[Entity[C]]:
+        """A page of what `Engine.stuck` gives.
+
+        Raises:
+            CursorInvalid: `after` is no cursor of such a list.
+        """
+        return self._read(partial(_entities, self._core, self._core.overdue(lifecycle), after, limit))
+
     def history_page(
         self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, *, after: str | None = None, limit: int = 100
     ) -> Page[Record]:
@@ -144,6 +154,12 @@ class AsyncPaging:
             lifecycle, version=version, state=state, unmoved_since=unmoved_since, due_by=due_by
         )
         return await self._read(partial(_entities, self._core, operation, after, limit))
+
+    async def stuck_page(
+        self, lifecycle: type[Lifecycle[C]] | Chart[C], *, after: str | None = None, limit: int = 100
+    ) -> Page[Entity[C]]:
+        """As `Engine.stuck_page`."""
+        return await self._read(partial(_entities, self._core, self._core.overdue(lifecycle), after, limit))
 
     async def history_page(
         self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, *, after: str | None = None, limit: int = 100

@@ -11,13 +11,14 @@ from stateward.engine.core import EngineCore, chart_given
 from stateward.errors import DefinitionError
 from stateward.ledger import Applied, Entity
 from stateward.ledger.codec import check_text
+from stateward.ledger.contract import address_of
 from stateward.ledger.pairs import Pair
 from stateward.observe.committed import Listener
 from stateward.work.ground import Ground, Run
 from stateward.work.handling import Call, Handlers, Retry, is_async
 from stateward.work.notifying import Notifier, channel_of
 from stateward.work.reconciling import Reconciliation
-from stateward.work.retention import expiring
+from stateward.work.retention import Retention, expiring
 from stateward.work.worker import Worker, WorkerSettings
 
 __all__ = ["Registering"]
@@ -52,6 +53,16 @@ class Registering:
     def handled(self) -> tuple[str, ...]:
         """The types of effects that this engine handles, by their wire names."""
         return tuple(sorted(each.name for each in self._handlers))
+
+    @property
+    def address(self) -> str | None:
+        """Where others find this engine's ledger; None: they can't, it is in memory."""
+        return address_of(self._work_ledger)
+
+    @property
+    def retention(self) -> Retention | None:
+        """How long this engine's workers keep things; None: for ever."""
+        return self._core.retention
 
     def handles(
         self,

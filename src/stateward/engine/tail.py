@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from threading import Event
 from typing import Any, TypeVar
 
@@ -99,12 +100,20 @@ class AsyncTail(AsyncIterator[Followed]):
                 async with asyncio.timeout(self._delay_s):
                     await self._is_stopped.wait()
                 break
-            look = await self._read(self._following.look)
-            self._looks += 1
-            self._records.extend(look.records)
-            self.is_held = look.is_held
-            self._delay_s = self._pace.delay_s(look)
+            await self._look()
         raise StopAsyncIteration
+
+    async def begin(self) -> None:
+        """Make the first look, without waiting for a record: what is wrong with the cursor is told now."""
+        if self._looks == 0:
+            await self._look()
+
+    async def _look(self) -> None:
+        look = await self._read(self._following.look)
+        self._looks += 1
+        self._records.extend(look.records)
+        self.is_held = look.is_held
+        self._delay_s = self._pace.delay_s(look)
 
     def statistics(self) -> TailStatistics:
         """As `Tail.statistics`."""
@@ -150,6 +159,30 @@ class Tails:
             LedgerUnavailable: by the iterator, which can't go on then; another one can, behind the last cursor.
         """
         return Tail(self._read, _following(self._core, kinds, after, last), follows=follow)
+
+    def tail_in_tasks(
+        self,
+        run: Callable[[Callable[[], Look]], Awaitable[Look]],
+        kinds: Iterable[Kind] | None = None,
+        *,
+        after: str | None = None,
+        last: int | None = None,
+        follow: bool = False,
+    ) -> AsyncTail:
+        """As `tail`, for a task: many can be read in one thread, since none keeps it while there is nothing to read.
+
+        Args:
+            run: makes a look at the ledger, which blocks: in another thread.
+            kinds: as for `tail`.
+            after: as for `tail`.
+            last: as for `tail`.
+            follow: as for `tail`.
+        """
+
+        def read(make: Callable[[], Trips[Look]]) -> Awaitable[Look]:
+            return run(partial(self._read, make))
+
+        return AsyncTail(read, _following(self._core, kinds, after, last), follows=follow)
 
 
 class AsyncTails:

@@ -27,6 +27,7 @@ from stateward.engine.core import (
     outcome_of,
 )
 from stateward.engine.joined import AsyncJoinedEngine, joinable
+from stateward.engine.measuring import AsyncMeasuring
 from stateward.engine.paging import AsyncPaging
 from stateward.engine.sender import AsyncSender
 from stateward.engine.tail import AsyncTails
@@ -49,7 +50,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncTails, AsyncSender):
+class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncMeasuring, AsyncTails, AsyncSender):
     """Lifecycles on a ledger, for tasks of one event loop; every method is that of `Engine`, awaited.
 
     A task that is cancelled while its event waits takes it back; an event that is being committed is committed.
@@ -184,9 +185,9 @@ class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncTails, AsyncSender):
 
     async def why(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, event: EventMarker) -> Explanation:
         """As `Engine.why`."""
-        return explain((await self.get(lifecycle, entity)).snapshot, event)
+        return explain((await self.get(lifecycle, entity)).snapshot, event, self._core.meta_now(entity))
 
-    async def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str) -> AsyncIterator[Record]:
+    async def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str, entity: str) -> AsyncIterator[Record]:
         """As `Engine.history`."""
         following: FetchHistory | None = self._core.recording(lifecycle, entity)
         while following is not None:
@@ -223,3 +224,11 @@ class AsyncEngine(AsyncWorkingEngine, AsyncPaging, AsyncTails, AsyncSender):
     async def census(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> dict[str, int]:
         """As `Engine.census`."""
         return by_state(await self._read(lambda: count_census(self._core.kind(lifecycle))))
+
+    async def census_by_version(
+        self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str | None = None
+    ) -> dict[tuple[str, int, str], int]:
+        """As `Engine.census_by_version`."""
+        kind = None if lifecycle is None else self._core.kind_of(lifecycle)
+        lines = await self._read(lambda: count_census(kind))
+        return {(each, version, state): count for each, version, state, count in lines if count}

@@ -26,6 +26,7 @@ from stateward.engine.core import (
     outcome_of,
 )
 from stateward.engine.joined import JoinedEngine, joinable
+from stateward.engine.measuring import Measuring
 from stateward.engine.paging import Paging
 from stateward.engine.sender import Sender
 from stateward.engine.tail import Tails
@@ -47,7 +48,7 @@ C = TypeVar("C", bound=ContextMarker)
 T = TypeVar("T")
 
 
-class Engine(WorkingEngine, Paging, Tails, Sender):
+class Engine(WorkingEngine, Paging, Measuring, Tails, Sender):
     """Lifecycles on a ledger: entities are created, events sent to them, and nothing that happens is lost.
 
     It may be used by any number of threads: what they send while a commit is in flight is committed together next.
@@ -208,14 +209,14 @@ class Engine(WorkingEngine, Paging, Tails, Sender):
         return self._read(lambda: fetch_entities(self._core.kind(lifecycle), entities, self._core.charts))
 
     def why(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str, event: EventMarker) -> Explanation:
-        """What an event would do to an entity now, and why.
+        """What an event would do to an entity now, and why; guards that ask for them are told the time and the id.
 
         Raises:
             UnknownEntity: there is no such entity.
         """
-        return explain(self.get(lifecycle, entity).snapshot, event)
+        return explain(self.get(lifecycle, entity).snapshot, event, self._core.meta_now(entity))
 
-    def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any], entity: str) -> Iterator[Record]:
+    def history(self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str, entity: str) -> Iterator[Record]:
         """Everything that happened to an entity, refused attempts included, in order; read in pages."""
         following: FetchHistory | None = self._core.recording(lifecycle, entity)
         while following is not None:
@@ -259,3 +260,14 @@ class Engine(WorkingEngine, Paging, Tails, Sender):
     def census(self, lifecycle: type[Lifecycle[Any]] | Chart[Any]) -> dict[str, int]:
         """How many entities are in each configuration now, in all versions together."""
         return by_state(self._read(lambda: count_census(self._core.kind(lifecycle))))
+
+    def census_by_version(
+        self, lifecycle: type[Lifecycle[Any]] | Chart[Any] | str | None = None
+    ) -> dict[tuple[str, int, str], int]:
+        """How many entities there are by kind, version and configuration; of one kind, or of all.
+
+        To look needs no code: the kind may be any, given by its name.
+        """
+        kind = None if lifecycle is None else self._core.kind_of(lifecycle)
+        lines = self._read(lambda: count_census(kind))
+        return {(each, version, state): count for each, version, state, count in lines if count}

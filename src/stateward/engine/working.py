@@ -7,11 +7,11 @@ import logging
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread, current_thread, main_thread
 from types import FrameType
 from typing import Any, TypeVar
@@ -50,6 +50,8 @@ GRACE = timedelta(seconds=30)
 """How long what goes on may take to end when a worker is stopped."""
 LEFT_S = 5.0
 """How long, beyond the grace, is waited for coroutines that were cancelled."""
+SIGNAL_S_MAX = 0.5
+"""How long a signal may go unnoticed."""
 LEDGER_THREADS = 8
 """Trips to the ledger that a worker makes at the same time."""
 
@@ -183,7 +185,11 @@ class WorkingEngine(Registering):
             if background is None:
                 return
             background.watch(lambda: over.put(None))
-            over.get()
+            # A signal that comes just before a wait begins does not end it: its handler runs when the wait is over.
+            while True:
+                with suppress(Empty):
+                    over.get(timeout=SIGNAL_S_MAX)
+                    break
         self.stop(grace)
 
     def drain(self) -> None:

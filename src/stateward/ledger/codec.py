@@ -41,6 +41,7 @@ TEXT_BYTES_MAX = 500
 LAST_TIME = 253_402_300_799_000_000
 """The end of the year 9999, in microseconds since 1970: what is due later could not be told."""
 
+_FIRST_TIME = -62_135_596_800_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -49,12 +50,16 @@ def to_micros(moment: datetime) -> int:
     """Microseconds since 1970 in UTC.
 
     Raises:
-        Unkeepable: it has no time zone, so it could be any of a day's moments.
+        Unkeepable: it has no time zone, so it could be any of a day's moments; or it can't be told in UTC.
     """
     if moment.tzinfo is None:
         problem = f"the time {moment.isoformat()} has no time zone: datetime.now(UTC)"
         raise Unkeepable(problem)
-    return (moment - _EPOCH) // _MICROSECOND
+    micros = (moment - _EPOCH) // _MICROSECOND
+    if not _FIRST_TIME <= micros <= LAST_TIME + 999_999:  # a time zone may lead beyond what can be told in UTC
+        problem = f"the time {moment.isoformat()} is not from the year 1 to the end of 9999 in UTC"
+        raise Unkeepable(problem)
+    return micros
 
 
 def from_micros(micros: int) -> datetime:

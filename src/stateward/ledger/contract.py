@@ -40,6 +40,7 @@ __all__ = [
     "RowsRefused",
     "Trip",
     "Trips",
+    "address_of",
 ]
 
 T = TypeVar("T")
@@ -307,3 +308,9 @@ class AsyncLedger(Protocol):
     def statistics(self) -> LedgerStatistics:
         """As `Ledger.statistics`."""
         ...
+
+
+def address_of(ledger: object) -> str | None:
+    """Where others find a ledger, if they can: it is in no memory of one process alone, and says where it is."""
+    address: str | None = getattr(ledger, "address", None)
+    return address

@@ -23,7 +23,8 @@ from stateward.errors import (
     UnknownEntity,
     VersionUnknown,
 )
-from stateward.kernel import Position, Snapshot, Step, advance, position_of, start
+from stateward.kernel import Position, Snapshot, Step, advance, position_of, start, tables_of
+from stateward.kernel.tables import Tables
 from stateward.ledger.codec import LAST_TIME, decode_context, encode, encode_context, from_micros, json_text
 from stateward.ledger.contract import (
     EntityMove,
@@ -371,7 +372,7 @@ def snapshot_of(row: EntityRow, chart: Chart[Any]) -> tuple[Snapshot[Any], dict[
         LedgerCorrupt: the row does not fit the chart.
     """
     try:
-        position = _position(chart, row.state, row.history)
+        position = _position(tables_of(chart), row.state, row.history)
         snapshot = Snapshot(position, decode_context(chart, row.context))
         entered = msgspec.json.decode(row.entered, type=dict[str, int])
         for path in entered:
@@ -383,9 +384,13 @@ def snapshot_of(row: EntityRow, chart: Chart[Any]) -> tuple[Snapshot[Any], dict[
 
 
 @lru_cache(maxsize=8192)
-def _position(chart: Chart[Any], state: str, history: str) -> Position:
-    """Few positions, many entities: what a row's texts stand for is worked out once."""
-    return position_of(chart, state, None if history == "{}" else msgspec.json.decode(history))
+def _position(tables: Tables, state: str, history: str) -> Position:
+    """Few positions, many entities: what a row's texts stand for is worked out once.
+
+    By the chart's tables, not by the chart: those of equal structure are equal, though a lifecycle that was declared
+    anew in this process has other functions.
+    """
+    return position_of(tables.chart, state, None if history == "{}" else msgspec.json.decode(history))
 
 
 def _history_text(snapshot: Snapshot[Any]) -> str:

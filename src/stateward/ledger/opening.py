@@ -10,7 +10,7 @@ from typing import Any, cast
 from stateward.errors import ExtraMissing, LedgerUnavailable
 from stateward.ledger.contract import AsyncLedger, Ledger
 
-__all__ = ["open_async_ledger", "open_ledger"]
+__all__ = ["names_postgres", "open_async_ledger", "open_ledger"]
 
 _KEYWORDS = re.compile(r"\s*(dbname|host|hostaddr|port|service|user)\s*=")
 
@@ -37,7 +37,7 @@ def open_async_ledger(given: str | Path | AsyncLedger | Ledger) -> AsyncLedger:
     """A ledger for tasks by its address, as `open_ledger`; one that only threads can drive is driven by one."""
     from stateward.ledger.threaded import ThreadedLedger  # noqa: PLC0415 - asyncio is for who needs it
 
-    if isinstance(given, str) and (given.startswith(("postgres://", "postgresql://")) or _KEYWORDS.match(given)):
+    if isinstance(given, str) and names_postgres(given):
         try:
             from stateward.ledger.postgres import AsyncPostgresLedger  # noqa: PLC0415
         except ModuleNotFoundError as error:
@@ -45,6 +45,11 @@ def open_async_ledger(given: str | Path | AsyncLedger | Ledger) -> AsyncLedger:
         given = AsyncPostgresLedger(given)
     ledger: Any = open_ledger(cast("Any", given))
     return cast("AsyncLedger", ledger if iscoroutinefunction(ledger.run) else ThreadedLedger(ledger))
+
+
+def names_postgres(address: str) -> bool:
+    """Whether an address is one of PostgreSQL, in either way that libpq knows: a URI, or `host=... dbname=...`."""
+    return address.startswith(("postgres://", "postgresql://")) or _KEYWORDS.match(address) is not None
 
 
 def _from_address(address: str) -> Ledger:

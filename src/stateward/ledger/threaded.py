@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from stateward.errors import LedgerUnavailable
-from stateward.ledger.contract import Capabilities, Ledger, LedgerStatistics, Trips
+from stateward.ledger.contract import Capabilities, Ledger, LedgerStatistics, Trips, address_of
 
 __all__ = ["ThreadedLedger"]
 
@@ -22,6 +22,11 @@ class ThreadedLedger:
         self._ledger = ledger
         self.capabilities: Capabilities = ledger.capabilities
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="stateward-ledger")
+
+    @property
+    def address(self) -> str | None:
+        """Where others find it, if they can."""
+        return address_of(self._ledger)
 
     async def run(self, trips: Trips[T]) -> T:
         """Drive a piece of protocol in a thread; see `Ledger.run`."""

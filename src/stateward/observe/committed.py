@@ -17,6 +17,9 @@ from stateward.ledger.tracing import trace_id_of
 __all__ = ["Committed", "Listener", "Stay", "committed_of"]
 
 
+Outcome = Literal["applied", "already_done", "refused"]
+
+
 class Stay(NamedTuple):
     """A stay that has ended."""
 
@@ -36,7 +39,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration before it; None of a creation."""
     state_to: str
     """The configuration after it."""
-    outcome: Literal["applied", "already_done", "refused"]
+    outcome: Outcome
     reason: str | None
     """The kind of a refusal; why a repair was made."""
     actor: str
@@ -62,16 +65,16 @@ def committed_of(pairs: Sequence[Pair], *, is_joined: bool = False) -> Iterator[
         if pair.is_told or answer is None or (isinstance(answer, Applied) and answer.is_repetition):
             continue
         pair.is_told = True
-        is_refused = isinstance(answer, Refusal)
-        has_moved = not is_refused and answer.outcome == "applied"
+        outcome: Outcome = "refused" if isinstance(answer, Refusal) else answer.outcome
+        has_moved = outcome == "applied"
         yield Committed(
             kind=pair.kind,
             entity_id=pair.entity,
             event=pair.name,
             state_from=pair.state_from if has_moved else answer.state,
             state_to=answer.state,
-            outcome="refused" if is_refused else answer.outcome,
-            reason=answer.kind if is_refused else pair.reason,
+            outcome=outcome,
+            reason=answer.kind if isinstance(answer, Refusal) else pair.reason,
             actor=str(pair.actor),
             source=pair.source,
             record=pair.record,

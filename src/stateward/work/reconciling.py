@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -75,6 +76,61 @@ class ReconcileStatistics(msgspec.Struct, kw_only=True):
     """Questions that raised, or whose answer could not be applied."""
 
 
+class _Room:
+    """Places for the questions that go on at the same time. One that is late keeps its place until it is back."""
+
+    def __init__(self, places: int) -> None:
+        self._places = self._free = places
+        self._late = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def enter(self) -> None:
+        """Take a place, as soon as one is free.
+
+        Raises:
+            TimeoutError: all places are those of late questions: nobody knows when one is free.
+        """
+        if self._late == self._places:
+            raise self._full()
+        if self._free:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give a place back: to whoever waits first."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def be_late(self) -> None:
+        """Keep a place though nobody waits for the answer any more; when none but such are left, all who wait go."""
+        self._late += 1
+        if self._late == self._places:
+            while self._waiting:
+                turn = self._waiting.popleft()
+                if not turn.done():
+                    turn.set_exception(self._full())
+
+    def come_back(self) -> None:
+        """Give a late question's place back."""
+        self._late -= 1
+        self.leave()
+
+    def _full(self) -> TimeoutError:
+        return TimeoutError(f"not asked: {self._late} questions before it are not back yet")
+
+
 class _Place(msgspec.Struct, frozen=True):
     """How far a round has come: behind which entity of which configuration."""
 
@@ -111,8 +167,9 @@ class Reconciler:
         self._statistics = statistics
         self._run_in_thread = run_in_thread
         self._next_question_at = 0.0
-        self._abandoned = 0
-        """Functions that were not back in time, and are not back yet."""
+        self._room = _Room(what.concurrency)
+        self._late: set[str] = set()
+        """The entities about whom a question is late, and not back yet: it is not asked again beside itself."""
 
     async def work(self) -> int:
         """Do one batch, if any is due and this worker is the one; how many entities were asked about.
@@ -176,8 +233,7 @@ class Reconciler:
         return entities
 
     async def _ask_all(self, entities: Sequence[Entity[Any]]) -> None:
-        room = asyncio.Semaphore(self._what.concurrency)
-        answered = await asyncio.gather(*(self._ask(each, room) for each in entities))
+        answered = await asyncio.gather(*(self._ask(each) for each in entities))
         pairs = [pair for each in answered for pair in each]
         if not pairs:
             return
@@ -193,48 +249,52 @@ class Reconciler:
             else:
                 self._statistics.learned += 1
 
-    async def _ask(self, entity: Entity[Any], room: asyncio.Semaphore) -> list[Pair]:
+    async def _ask(self, entity: Entity[Any]) -> list[Pair]:
         """What the world tells of an entity, as events; a question that fails is asked again in the next round."""
-        async with room:
-            await self._wait_for_turn()
-            self._statistics.asked += 1
-            try:
-                answer = await self._answer(partial(self._what.asking, entity))
-                return [
-                    self._reply(entity, n, event) for n, event in enumerate(answers_of(self._what.name, "", answer))
-                ]
-            except Exception as error:
-                self._statistics.failed += 1
-                _log.warning(
-                    "reconciling %s: asking about %s %s: %r", self._what.name, entity.kind, entity.id, error
-                )  # fmt: skip
-                return []
+        try:
+            if entity.id in self._late:
+                problem = "not asked: the question before is not back yet"
+                raise TimeoutError(problem)
+            await self._room.enter()
+            answer = await self._answer(entity)
+            return [self._reply(entity, n, event) for n, event in enumerate(answers_of(self._what.name, "", answer))]
+        except Exception as error:
+            self._statistics.failed += 1
+            _log.warning("reconciling %s: asking about %s %s: %r", self._what.name, entity.kind, entity.id, error)
+            return []
 
-    async def _answer(self, asked: Callable[[], Any]) -> Any:
-        """What a question is answered, in time.
+    async def _answer(self, entity: Entity[Any]) -> Any:
+        """What a question is answered, in time; its place is given back when it has ended, however late.
 
         Raises:
             TimeoutError: it was not; else a question that hangs would keep all others from ever being asked.
         """
-        timeout_s = self._what.timeout.total_seconds()
-        if self._what.is_async or self._run_in_thread is None:
-            answer = asked()
-            async with asyncio.timeout(timeout_s):
-                return await answer if inspect.isawaitable(answer) else answer
-        if self._abandoned >= self._what.concurrency:
-            problem = f"not asked: {self._abandoned} questions before it are not back yet"
-            raise TimeoutError(problem)
-        question = asyncio.ensure_future(self._run_in_thread(asked))
-        done, _ = await asyncio.wait([question], timeout=timeout_s)
-        if not done:
-            self._abandoned += 1
-            question.add_done_callback(self._come_back)
+        timeout_s, asked = self._what.timeout.total_seconds(), partial(self._what.asking, entity)
+        question: asyncio.Future[Any] | None = None
+        try:
+            await self._wait_for_turn()
+            self._statistics.asked += 1
+            if self._what.is_async or self._run_in_thread is None:
+                answer = asked()
+                async with asyncio.timeout(timeout_s):
+                    return await answer if inspect.isawaitable(answer) else answer
+            question = asyncio.ensure_future(self._run_in_thread(asked))
+            done, _ = await asyncio.wait([question], timeout=timeout_s)
+            if done:
+                return question.result()
             problem = f"no answer within {timeout_s:g} s"
             raise TimeoutError(problem)
-        return question.result()
+        finally:
+            if question is None or question.done():
+                self._room.leave()
+            else:
+                self._room.be_late()
+                self._late.add(entity.id)
+                question.add_done_callback(partial(self._come_back, entity.id))
 
-    def _come_back(self, question: asyncio.Future[Any]) -> None:
-        self._abandoned -= 1
+    def _come_back(self, entity: str, question: asyncio.Future[Any]) -> None:
+        self._room.come_back()
+        self._late.discard(entity)
         if not question.cancelled():
             question.exception()  # nobody listens any more
 

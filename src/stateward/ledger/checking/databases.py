@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from stateward.errors import ExtraMissing, LedgerUnavailable
+from stateward.ledger.checking.ages import read_ages
 from stateward.ledger.checking.facts import Facts, SchemaVersions, Waiting
 from stateward.ledger.checking.holders import read_holders
 from stateward.ledger.checking.waiting import read_waiting
+from stateward.ledger.opening import names_postgres
 from stateward.ledger.sql import Migration, read_migrations
 
 if TYPE_CHECKING:
@@ -28,7 +30,11 @@ PARTITIONS_AHEAD = 1
 _LIFECYCLES = "SELECT kind, version, digest FROM lifecycle"
 _CENSUS = "SELECT kind, version, state, sum(count) FROM census GROUP BY kind, version, state"
 _ENTITIES = "SELECT kind, version, state, count(*) FROM entity GROUP BY kind, version, state"
-_OUTBOX = "SELECT kind, effect, count(*), min({record}) FROM outbox GROUP BY kind, effect ORDER BY kind, effect"
+_OUTBOX = (
+    "SELECT kind, effect, count(*), min({record}), count(last_error),"
+    " min(CASE WHEN last_error IS NOT NULL THEN {next_attempt} END)"
+    " FROM outbox GROUP BY kind, effect ORDER BY kind, effect"
+)
 
 
 class Database(Protocol):
@@ -74,7 +80,7 @@ def sqlite_file_of(address: str, *, may_be_new: bool = False) -> str | None:
         LedgerUnavailable: it names neither, or a file that is not there.
     """
     scheme, separator, rest = address.partition("://")
-    if scheme in ("postgres", "postgresql"):
+    if names_postgres(address):
         return None
     path = address if not separator else rest.removeprefix("/")
     if (separator and scheme != "sqlite") or path in ("", ":memory:"):
@@ -127,9 +133,14 @@ class _Sqlite:
             if schema.found != schema.known:
                 return Facts(place=self._path, schema=schema, read_at=clock())
             now = clock()
-            tables = _read_tables(lambda sql: connection.execute(sql).fetchall(), record="record")
-            waiting = read_waiting(lambda sql: connection.execute(sql).fetchall(), now, moment="{} / 1e6")
-            return Facts(place=self._path, schema=schema, read_at=now, **tables, **waiting)
+
+            def read(sql: str) -> list[Any]:
+                return connection.execute(sql).fetchall()
+
+            tables = _read_tables(read, record="record", moment="{} / 1e6")
+            waiting = read_waiting(read, now, moment="{} / 1e6")
+            ages = read_ages(read, identifier="id", made_at=_made_at)
+            return Facts(place=self._path, schema=schema, read_at=now, **tables, **waiting, **ages)
 
 
 @contextmanager
@@ -175,11 +186,14 @@ class _Postgres:
                 return Facts(place=place, schema=schema, read_at=clock(), skew_s=skew_s)
             [[default_records]] = self._read("SELECT count(*) FROM record_default")
             now = clock()
-            waiting = read_waiting(self._read, now, moment="extract(epoch FROM {})::float8")
-            tables = _read_tables(self._read, record="record::text")
+            moment = "extract(epoch FROM {})::float8"
+            waiting = read_waiting(self._read, now, moment=moment)
+            tables = _read_tables(self._read, record="record::text", moment=moment)
+            ages = read_ages(self._read, identifier="id::text", made_at=_made_at)
             return Facts(
                 place=place, schema=schema, read_at=now, skew_s=skew_s, default_records=default_records,
-                partitions_missing=self._missing_partitions(now), **tables, **waiting, **read_holders(self._read),
+                partitions_missing=self._missing_partitions(now),
+                **tables, **waiting, **ages, **read_holders(self._read),
             )  # fmt: skip
 
     def _read(self, sql: str) -> list[Any]:
@@ -214,15 +228,23 @@ def _names(migrations: Sequence[Migration], numbers: Sequence[int]) -> list[str]
     return [f"{each.number:04}_{each.name}" for each in migrations if each.number in numbers]
 
 
-def _read_tables(read: Callable[[str], list[Any]], *, record: str) -> dict[str, Any]:
-    """What both databases are asked alike; `record` is the id of a record as something that has a least."""
+def _read_tables(read: Callable[[str], list[Any]], *, record: str, moment: str) -> dict[str, Any]:
+    """What both databases are asked alike.
+
+    Args:
+        read: runs a statement.
+        record: the id of a record as something that has a least.
+        moment: makes seconds since 1970 of a column, where that is put in.
+    """
     return {
         "lifecycles": {(kind, version): digest for kind, version, digest in read(_LIFECYCLES)},
         "census": {tuple(line): int(count) for *line, count in read(_CENSUS) if count},
         "entities": {tuple(line): int(count) for *line, count in read(_ENTITIES)},
         "outbox": [
-            Waiting(kind, effect, int(count), _made_at(oldest))
-            for kind, effect, count, oldest in read(_OUTBOX.format(record=record))
+            Waiting(kind, effect, int(count), _made_at(oldest), int(failing), due_at)
+            for kind, effect, count, oldest, failing, due_at in read(
+                _OUTBOX.format(record=record, next_attempt=moment.format("next_attempt"))
+            )
         ],
     }
 

@@ -25,6 +25,10 @@ class Waiting(NamedTuple):
     waiting: int
     oldest_at: float
     """When what asked for the oldest was accepted, in seconds since 1970."""
+    failing: int = 0
+    """How many of them have failed already, and are to be attempted again."""
+    due_at: float | None = None
+    """When the first of these was due again, in seconds since 1970."""
 
 
 class Asleep(NamedTuple):
@@ -112,6 +116,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The least rank that the next record may be given; None: it is always behind the last one."""
     last_rank: int = 0
     """The last one that a record has."""
+    oldest_record_at: float | None = None
+    """When the first record that is there was made, in seconds since 1970."""
+    oldest_receipt_at: float | None = None
+    """When the first record was made whose receipt has not been looked at by who deletes old ones."""
     skew_s: float = 0.0
     """By how much the server's clock is ahead of this machine's, less what the round trip leaves open."""
 

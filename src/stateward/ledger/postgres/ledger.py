@@ -100,6 +100,11 @@ class PostgresLedger:
             configure=_configure, connection_class=_Connection,
         )  # fmt: skip
 
+    @property
+    def address(self) -> str:
+        """Where others find it."""
+        return self._dsn
+
     def channel(self) -> PostgresChannel:
         """An end of the channel by which processes tell each other that there is something to do."""
         return PostgresChannel(self._dsn)
@@ -257,6 +262,11 @@ class AsyncPostgresLedger:
             configure=_configure_async, connection_class=_AsyncConnection,
         )  # fmt: skip
         self._giving_back: set[asyncio.Future[None]] = set()
+
+    @property
+    def address(self) -> str:
+        """As `PostgresLedger.address`."""
+        return self._dsn
 
     def channel(self) -> PostgresChannel:
         """As `PostgresLedger.channel`."""

@@ -87,6 +87,11 @@ class SqliteLedger:
         if self._is_memory:
             self._idle.append(self._connect())
 
+    @property
+    def address(self) -> str | None:
+        """Where others find it; None: it is in memory."""
+        return None if self._is_memory else self._path
+
     def close(self) -> None:
         """Close all connections that are not in use. Twice is safe."""
         self._is_closed = True
