@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 GRACE_S = 30.0
 """How long requests that go on may take to end when the server is stopped."""
+UNREAD_S = 5.0
+"""How long a client may read nothing of what it is to be sent, once the server is stopped."""
 _HEADER_BYTES_MAX = 65_536
 
 
@@ -89,8 +91,29 @@ class ApiServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: no new connections, streams are ended, what was asked is answered within the grace."""
         self._api.stop()
-        await super().shutdown(sockets)
-        self._api.close()
+        ending = asyncio.ensure_future(self._end_unread())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
+            self._api.close()
+
+    async def _end_unread(self) -> None:
+        """End connections whose clients read nothing: what they were to be sent would be waited for to no avail."""
+        unread: dict[Any, tuple[int, float]] = {}
+        while True:
+            now = asyncio.get_running_loop().time()
+            seen, unread = unread, {}
+            connections: list[Any] = list(self.server_state.connections)
+            for each in connections:
+                size: int = each.transport.get_write_buffer_size()
+                last, since = seen.get(each, (size, now))
+                if not size or size != last:
+                    since = now
+                if now - since > UNREAD_S:
+                    each.transport.abort()
+                unread[each] = size, since
+            await asyncio.sleep(UNREAD_S / 10)
 
     def stop(self) -> None:
         """Have it stop; the second time, at once."""
