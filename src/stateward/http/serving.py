@@ -158,12 +158,28 @@ async def serve(
     grace_s: float = GRACE_S,
     access_log: bool = False,
     is_ready: Callable[[], None] = lambda: None,
+    is_stopping: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve on a socket until SIGTERM or SIGINT, or until this task is cancelled; a second signal ends it at once."""
+    """Serve on a socket until SIGTERM or SIGINT, or until this task is cancelled; a second signal ends it at once.
+
+    Args:
+        api: what is served.
+        listener: where it is served.
+        grace_s: how long what goes on may take when it is stopped.
+        access_log: whether each request is logged.
+        is_ready: is called when it begins.
+        is_stopping: is called when a signal tells it to stop, before it waits for what goes on.
+    """
     server = ApiServer(api, grace_s=grace_s, access_log=access_log)
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not server.should_exit:
+            is_stopping()
+        server.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     try:
         is_ready()
         await server.serve(sockets=[listener])
