@@ -300,6 +300,18 @@ def test_headers_that_do_not_come_are_not_waited_for(start: StartService) -> Non
     assert service.client.get("/health").status_code == 200
 
 
+def test_a_body_whose_length_is_said_in_two_ways_ends_the_connection(service: Service) -> None:
+    hidden = b"POST /entities/Order HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = (
+        b"POST /entities/Order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n" % (len(hidden) + 5)
+    )
+    answer = ask_raw(service.port, head + b"0\r\n\r\n" + hidden)
+    assert answer.count(b"HTTP/1.1") == 1
+    status, body = body_of(answer)
+    assert (status, b"in two ways" in body) == (400, True)
+
+
 def test_a_client_that_leaves_amid_its_body_does_no_harm(service: Service) -> None:
     head = (
         "POST /entities/Order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n"
