@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from threading import Event
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from stateward import AsyncEngine, Engine
-from stateward.http import Api
+from stateward.http import Api, Limits
 from tests.http.orders import OrderLifecycle
 from tests.http.services import StartService
 
@@ -136,3 +137,18 @@ def test_metrics_are_what_is_given(
     answer = service.client.get("/metrics")
     assert (answer.headers["content-type"], answer.text) == ("text/plain; version=0.0.4", "fsm 1\n")
     assert "/metrics" in service.client.get("/openapi.json").json()["paths"]
+
+
+def test_metrics_that_do_not_come_are_not_waited_for(start: StartService) -> None:
+    is_over = Event()
+
+    def never() -> tuple[str, bytes]:
+        assert is_over.wait(30)
+        return plain()
+
+    service = start(metrics=never, limits=Limits(call_s=0.01))
+    try:
+        answer = service.client.get("/metrics")
+        assert (answer.status_code, answer.json()["type"]) == (504, "urn:stateward:problem:call-late")
+    finally:
+        is_over.set()

@@ -366,7 +366,9 @@ def test_more_than_it_takes_on_is_turned_away(start: StartService) -> None:
         waiting = asyncio.create_task(touch())
         await asyncio.to_thread(GATE["entered"].wait, WAIT_S)
         async with httpx.AsyncClient(base_url=service.url) as client:
-            turned_away = await client.get("/health")
+            turned_away = await client.get("/lifecycles")
+            assert (await client.get("/health")).status_code == 200  # it lives, and whoever looks after it may know
+            assert (await client.get("/ready")).status_code == 503
         GATE["open"].set()
         assert (await waiting).status_code == 200
         return turned_away

@@ -162,7 +162,7 @@ class Api:
         request = Request(
             scope, receive, headers=headers, actor=actor, prefix=scope[_PREFIX], limits=self._limits
         )  # fmt: skip
-        if self._busy >= self._limits.calls_max:
+        if self._busy >= self._limits.calls_max and not operation.is_always:
             detail = f"{self._busy} requests are being dealt with, which is all that is taken on"
             raise Problem("too-busy", detail, headers={"retry-after": str(RETRY_AFTER_S)})
         self._busy += 1

@@ -33,6 +33,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer: Callable[[Request], Awaitable[ASGIApp]]
     is_open: bool = False
     """Whether it is answered without a token."""
+    is_always: bool = False
+    """Whether it is answered however much there is to do."""
     is_stream: bool = False
     """Whether its answer goes on for as long as the client likes."""
 
