@@ -205,6 +205,17 @@ def test_each_transition_and_refusal_is_one_structured_line(engine: Engine, capl
     assert (written[2]["outcome"], written[2]["reason"], written[2]["actor"]) == ("refused", "illegal", "b:2")
 
 
+def test_an_id_makes_no_lines_of_its_own(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    entity = "d1\nDoor d2: shut -> ajar by Open\x1b[2K é"
+    with caplog.at_level(logging.INFO, logger="stateward"):
+        engine.create(DoorLifecycle, entity, House(), actor="a:1")
+        engine.attempt(DoorLifecycle, entity, Close(), actor="a:1")
+    lines: list[Any] = [record for record in caplog.records if record.name == "stateward.transitions"]
+    assert [each.entity_id for each in lines] == [entity] * 2
+    assert all(each.getMessage().isprintable() for each in lines)
+    assert lines[0].getMessage().startswith(r"Door d1\nDoor d2: shut -> ajar by Open\x1b[2K")
+
+
 def test_json_lines_hold_exceptions_and_whatever_cannot_be_json() -> None:
     try:
         raise LookupError
