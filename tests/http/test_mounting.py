@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from threading import Event
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -70,6 +70,23 @@ def test_a_server_that_gives_no_raw_path_will_do() -> None:
 
         asyncio.run(asked())
         api.close()
+
+
+def test_a_prefix_is_not_looked_for_in_all_of_a_long_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def watched(text: str) -> str:
+        looks.append(len(text))
+        return unquote(text)
+
+    monkeypatch.setattr("stateward.http.app.unquote", watched)
+
+    async def asked() -> int:
+        async with AsyncEngine("memory://", lifecycles=[OrderLifecycle]) as engine:
+            return (await ask(within(Api(engine)), "GET", "http://localhost/shop%2F" + "%41/" * 10_000)).status_code
+
+    assert asyncio.run(asked()) == 404
+    assert sum(looks) < 100_000  # and not the square of its length
 
 
 def test_a_head_without_a_server_has_no_body_either() -> None:
