@@ -47,9 +47,9 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     is_guarded: bool
 
-    async def ask(self, make: Callable[[Any], Any], *, writes: bool = False) -> Any:
+    async def ask(self, make: Callable[[Any], Any], *, writes: bool = False, goes_on: bool = False) -> Any:
         """What a call of the engine gives; see `EngineCalls.ask`."""
-        return await self.calls.ask(make, writes=writes)
+        return await self.calls.ask(make, writes=writes, goes_on=goes_on)
 
     def kind(self, request: Request) -> Kind:
         """The kind in the path.
