@@ -245,6 +245,21 @@ def test_pages_lose_nothing_and_give_nothing_twice_while_writers_write(kept: Ser
     assert listed == sorted(listed)
 
 
+def test_a_page_ends_at_any_id(kept: Service) -> None:
+    ids = ["\x01" * 499 + each for each in "\x01\x02\x03"]
+    for each in ids:
+        assert create(kept, each).status_code == 201
+    found: list[str] = []
+    after: str | None = None
+    while len(found) < len(ids):
+        params: dict[str, Any] = {"limit": 1} if after is None else {"limit": 1, "after": after}
+        page = kept.client.get("/entities/Order", params=params)
+        assert page.status_code == 200, page.text
+        found += [each["id"] for each in page.json()["items"]]
+        after = page.json()["after"]
+    assert (found, after) == (ids, None)
+
+
 def test_a_history_in_pages_is_the_history(service: Service) -> None:
     create(service, "A")
     for amount in range(23):

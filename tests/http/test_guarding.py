@@ -312,7 +312,8 @@ def test_tokens_are_read_from_a_file_and_from_the_environment(tmp_path: Path, ca
     "text",
     [
         "", "token = 1", "[[token]]\nsecret = 'x'", "[[token]", f"[[token]]\nsecret='{SECRET}'\nactor='a'\nrole='x'",
-        f"[[token]]\nsecret='{SECRET}'\nactor=7", "other = 1",
+        f"[[token]]\nsecret='{SECRET}'\nactor=7", "other = 1", f"[[token]]\n{SECRET}='service:shop'",
+        f"token = []\n{SECRET}='service:shop'",
     ],
 )  # fmt: skip
 def test_a_file_of_tokens_that_says_something_else_is_told_without_its_secrets(tmp_path: Path, text: str) -> None:

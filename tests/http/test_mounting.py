@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from threading import Event
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from stateward import AsyncEngine, Engine
-from stateward.http import Api
+from stateward.http import Api, Limits
 from tests.http.orders import OrderLifecycle
 from tests.http.services import StartService
 
@@ -69,6 +70,23 @@ def test_a_server_that_gives_no_raw_path_will_do() -> None:
 
         asyncio.run(asked())
         api.close()
+
+
+def test_a_prefix_is_not_looked_for_in_all_of_a_long_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def watched(text: str) -> str:
+        looks.append(len(text))
+        return unquote(text)
+
+    monkeypatch.setattr("stateward.http.app.unquote", watched)
+
+    async def asked() -> int:
+        async with AsyncEngine("memory://", lifecycles=[OrderLifecycle]) as engine:
+            return (await ask(within(Api(engine)), "GET", "http://localhost/shop%2F" + "%41/" * 10_000)).status_code
+
+    assert asyncio.run(asked()) == 404
+    assert sum(looks) < 100_000  # and not the square of its length
 
 
 def test_a_head_without_a_server_has_no_body_either() -> None:
@@ -136,3 +154,18 @@ def test_metrics_are_what_is_given(
     answer = service.client.get("/metrics")
     assert (answer.headers["content-type"], answer.text) == ("text/plain; version=0.0.4", "fsm 1\n")
     assert "/metrics" in service.client.get("/openapi.json").json()["paths"]
+
+
+def test_metrics_that_do_not_come_are_not_waited_for(start: StartService) -> None:
+    is_over = Event()
+
+    def never() -> tuple[str, bytes]:
+        assert is_over.wait(30)
+        return plain()
+
+    service = start(metrics=never, limits=Limits(call_s=0.01))
+    try:
+        answer = service.client.get("/metrics")
+        assert (answer.status_code, answer.json()["type"]) == (504, "urn:stateward:problem:call-late")
+    finally:
+        is_over.set()

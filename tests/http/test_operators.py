@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from operator import methodcaller
+from threading import Event as ThreadEvent
 from typing import Any
 
 import pytest
 
-from stateward import Call, GiveUp
-from tests.http.services import Service, StartService
+from stateward import AsyncEngine, Call, GiveUp
+from stateward.http import Limits
+from tests.http.services import WAIT_S, Service, StartService
 from tests.shop import Buy, Charge, Order, OrderLifecycle
 
 
@@ -85,3 +88,31 @@ def test_a_name_that_nothing_can_have_is_told(service: Service) -> None:
     assert retry(service, {"effect": "\0"}).status_code == 422
     assert service.client.get("/dead", params={"kind": "\0"}).status_code == 422
     assert service.client.get("/dead", params={"entity": ""}).status_code == 422
+
+
+def test_letters_that_take_too_long_to_put_back_are_put_back_all_the_same(
+    start: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start(limits=Limits(call_s=0.05))
+    is_open, has_ended = ThreadEvent(), ThreadEvent()
+
+    def slowly(*_: Any, **__: Any) -> int:
+        assert is_open.wait(WAIT_S)
+        has_ended.set()
+        return 1
+
+    async def slowly_in_task(*_: Any, **__: Any) -> int:
+        await asyncio.to_thread(is_open.wait, WAIT_S)
+        has_ended.set()
+        return 1
+
+    is_of_tasks = isinstance(service.engine, AsyncEngine)
+    monkeypatch.setattr(service.engine, "retry", slowly_in_task if is_of_tasks else slowly)
+    try:
+        late = service.client.post("/dead/retry", json={"all": True})
+        told = late.json()
+        assert (late.status_code, told["is_outcome_unknown"]) == (504, True)
+        assert told["detail"] == "it was not done after 0.05 seconds, and goes on to its end"
+    finally:
+        is_open.set()
+    assert has_ended.wait(WAIT_S)

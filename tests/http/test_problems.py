@@ -300,6 +300,18 @@ def test_headers_that_do_not_come_are_not_waited_for(start: StartService) -> Non
     assert service.client.get("/health").status_code == 200
 
 
+def test_a_body_whose_length_is_said_in_two_ways_ends_the_connection(service: Service) -> None:
+    hidden = b"POST /entities/Order HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = (
+        b"POST /entities/Order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n" % (len(hidden) + 5)
+    )
+    answer = ask_raw(service.port, head + b"0\r\n\r\n" + hidden)
+    assert answer.count(b"HTTP/1.1") == 1
+    status, body = body_of(answer)
+    assert (status, b"in two ways" in body) == (400, True)
+
+
 def test_a_client_that_leaves_amid_its_body_does_no_harm(service: Service) -> None:
     head = (
         "POST /entities/Order HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n"
@@ -354,7 +366,9 @@ def test_more_than_it_takes_on_is_turned_away(start: StartService) -> None:
         waiting = asyncio.create_task(touch())
         await asyncio.to_thread(GATE["entered"].wait, WAIT_S)
         async with httpx.AsyncClient(base_url=service.url) as client:
-            turned_away = await client.get("/health")
+            turned_away = await client.get("/lifecycles")
+            assert (await client.get("/health")).status_code == 200  # it lives, and whoever looks after it may know
+            assert (await client.get("/ready")).status_code == 503
         GATE["open"].set()
         assert (await waiting).status_code == 200
         return turned_away

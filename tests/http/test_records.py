@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import socket
 from collections.abc import Generator
@@ -14,8 +15,8 @@ import httpx
 import msgspec
 import pytest
 
-from stateward import LedgerUnavailable
-from stateward.http import Limits
+from stateward import AsyncEngine, LedgerUnavailable
+from stateward.http import Api, Limits
 from tests.http.orders import Order, OrderLifecycle, Pay
 from tests.http.services import WAIT_S, Service, StartService, read_events
 from tests.http.test_entities import BookLifecycle, Grown, create, send
@@ -218,6 +219,56 @@ def test_a_client_that_reads_nothing_holds_up_neither_others_nor_the_end(start: 
         assert send(service, "e9", "Pay", {"amount": 9}).status_code == 200
         service.tell_to_stop()
         service.wait_stopped()
+
+
+def test_a_client_that_reads_nothing_of_a_full_stream_is_cut_off_when_the_server_stops(
+    start: StartService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("stateward.http.serving.UNREAD_S", 0.1)
+    service = start()
+    service.call(
+        lambda engine: engine.create_many(
+            [_creating(f"{number:0500}", Order(total=number)) for number in range(20_000)]
+        )
+    )  # fmt: skip
+
+    async def wait_until_full() -> None:
+        connections: list[Any] = list(service.server.server_state.connections)
+        while not connections[0].flow.write_paused:
+            await asyncio.sleep(0)
+
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", service.port))
+        connection.sendall(b"GET /records HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        service.in_loop(wait_until_full())
+        service.tell_to_stop()
+        service.wait_stopped()
+    assert "timeout graceful shutdown exceeded" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_client_that_has_left_before_its_stream_begins_is_forgotten() -> None:
+    async def ask() -> int:
+        async with AsyncEngine("memory://", lifecycles=[OrderLifecycle]) as engine:
+            api = Api(engine)
+            scope = {
+                "type": "http", "method": "GET", "path": "/records", "query_string": b"",
+                "headers": [(b"host", b"localhost")], "client": ("127.0.0.1", 1),
+            }  # fmt: skip
+
+            async def receive() -> Any:
+                return {"type": "http.disconnect"}
+
+            async def send(_: Any) -> None:
+                raise ConnectionResetError
+
+            with pytest.raises(ConnectionResetError):
+                await api(scope, receive, send)
+            return api.streams
+
+    assert asyncio.run(ask()) == 0
 
 
 def _creating(entity: str, context: Order) -> Any:

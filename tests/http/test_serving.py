@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -10,13 +11,20 @@ import subprocess
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from threading import Event as ThreadEvent
+from typing import Any
 
 import httpx
 import pytest
 
-from stateward import Engine
+from stateward import AsyncEngine, Engine
+from stateward.cli.serve import _serve
+from stateward.http import Api
+from stateward.http.serving import listen_on
 from tests.http.services import WAIT_S, read_events
+from tests.http.test_problems import GATE, ThingLifecycle
 from tests.shop import OrderLifecycle
 
 ROOT = Path(__file__).parent.parent.parent
@@ -110,6 +118,38 @@ def test_it_works_too_if_it_is_asked_to(tmp_path: Path, make: str) -> None:
         assert "fsm_transitions_out_total{" in told.text
         assert "fsm_state_duration_seconds_bucket{" in told.text
         assert service.end(signal.SIGTERM) == 0, service.log
+
+
+@pytest.mark.parametrize("kind", [Engine, AsyncEngine])
+def test_its_worker_is_told_to_stop_while_the_last_requests_are_still_answered(kind: type[Any]) -> None:
+    GATE.update(entered=ThreadEvent(), open=ThreadEvent())
+    engine = kind("memory://", lifecycles=[ThingLifecycle])
+    api = Api(engine)
+    listener = listen_on(api, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/entities/Thing"
+
+    async def main() -> int:
+        serving = asyncio.create_task(
+            _serve(engine, api, listener, work=True, grace=timedelta(seconds=WAIT_S), access_log=False)
+        )
+        async with httpx.AsyncClient(timeout=WAIT_S) as client:
+            await client.post(url, json={"id": "A"})
+            asked = asyncio.create_task(client.post(f"{url}/A/events", json={"event": "Touch"}))
+            await asyncio.to_thread(GATE["entered"].wait, WAIT_S)
+            assert engine.statistics().worker is not None
+            os.kill(os.getpid(), signal.SIGTERM)
+            async with asyncio.timeout(WAIT_S):
+                while engine.statistics().worker is not None:
+                    await asyncio.sleep(0)
+            GATE["open"].set()
+            answer = await asked
+        await serving
+        return answer.status_code
+
+    try:
+        assert asyncio.run(main()) == 200
+    finally:
+        GATE["open"].set()
 
 
 def test_the_application_may_stand_in_pyproject(tmp_path: Path) -> None:

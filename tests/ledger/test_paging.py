@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -92,6 +93,10 @@ def test_a_page_goes_on_behind_what_moved_meanwhile(engine: Engine) -> None:
     assert [each.id for each in (*first.items, *second.items)] == ["p0", "p1", "p2", "p3"]
 
 
+def written(place: bytes) -> str:
+    return urlsafe_b64encode(place).decode().rstrip("=")
+
+
 @pytest.mark.parametrize(
     "cursor",
     [
@@ -105,8 +110,16 @@ def test_a_page_goes_on_behind_what_moved_meanwhile(engine: Engine) -> None:
         "WzFd" * 500,
         "WzEsImEAIl0",
         "Wzk5OTk5OTk5OTk5OTk5OTk5OTk5LCJhIl0",
+        *map(
+            written,
+            [
+                b"\xc0", b"\x90", b"\x92\x01\x02", b"\x92\x01\xa3a\0b", b"\x92\x01\xa3\xed\xa0\x80", b"\x92\x01\xa1",
+                b"\x92\x01\xa1a\x01", b"\x92\xcf" + b"\xff" * 8 + b"\xa1a", b"\x91" * 2000 + b"\x90",
+                b"\xdd\xff\xff\xff\xff",
+            ],
+        ),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_cursor_is_told(engine: Engine, cursor: str) -> None:
     with pytest.raises(CursorInvalid):
         engine.list_page(ParcelLifecycle, after=cursor)

@@ -13,7 +13,9 @@ import msgspec
 import pytest
 
 from stateward import AsyncEngine, Engine, Refused, Sending
-from stateward.errors import Unkeepable
+from stateward.errors import LedgerUnavailable, Unkeepable
+from stateward.ledger.contract import CommitMoves, Interrupted, Page
+from stateward.ledger.memory import MemoryLedger
 from stateward.observe import Committed, JsonLines, Stay
 from tests.conftest import MakeLedger
 from tests.observe.lifecycles import Clock, Close, Closed, DoorLifecycle, House, Lock, Open, Ring
@@ -203,6 +205,17 @@ def test_each_transition_and_refusal_is_one_structured_line(engine: Engine, capl
     assert (written[2]["outcome"], written[2]["reason"], written[2]["actor"]) == ("refused", "illegal", "b:2")
 
 
+def test_an_id_makes_no_lines_of_its_own(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    entity = "d1\nDoor d2: shut -> ajar by Open\x1b[2K é"
+    with caplog.at_level(logging.INFO, logger="stateward"):
+        engine.create(DoorLifecycle, entity, House(), actor="a:1")
+        engine.attempt(DoorLifecycle, entity, Close(), actor="a:1")
+    lines: list[Any] = [record for record in caplog.records if record.name == "stateward.transitions"]
+    assert [each.entity_id for each in lines] == [entity] * 2
+    assert all(each.getMessage().isprintable() for each in lines)
+    assert lines[0].getMessage().startswith(r"Door d1\nDoor d2: shut -> ajar by Open\x1b[2K")
+
+
 def test_json_lines_hold_exceptions_and_whatever_cannot_be_json() -> None:
     try:
         raise LookupError
@@ -212,3 +225,79 @@ def test_json_lines_hold_exceptions_and_whatever_cannot_be_json() -> None:
     assert "\n" not in line
     decoded = msgspec.json.decode(line)
     assert (decoded["level"], decoded["exception"].splitlines()[-1]) == ("error", "LookupError")
+
+
+# A commit that comes through in part.
+
+
+class TornLedger(MemoryLedger):
+    """Refuses the rows of several entities together, and is away for those of `d2`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_torn = False
+
+    def _commit_moves(self, operation: CommitMoves) -> Page:
+        moved = {row.id for row, _ in operation.moves}
+        if self.is_torn and len(moved) > 1:
+            message = "another writer holds one of them"
+            raise Interrupted(message)
+        if self.is_torn and "d2" in moved:
+            message = "gone"
+            raise LedgerUnavailable(message)
+        return super()._commit_moves(operation)
+
+
+def check_torn(told: list[Committed], answers: list[Any]) -> None:
+    assert [type(each).__name__ for each in answers] == ["Applied", "LedgerUnavailable"]
+    assert [(each.entity_id, each.event) for each in told[2:]] == [("d1", "Open")]
+
+
+def opening() -> list[Sending]:
+    return [Sending(lifecycle=DoorLifecycle, entity=each, event=Open(), actor="a:1") for each in ("d1", "d2")]
+
+
+def test_what_was_committed_of_a_batch_whose_rest_failed_is_told() -> None:
+    told: list[Committed] = []
+    ledger = TornLedger()
+    with Engine(ledger, lifecycles=[DoorLifecycle]) as engine:
+        engine.listen(told.append)
+        for each in ("d1", "d2"):
+            engine.create(DoorLifecycle, each, House(), actor="a:1")
+        ledger.is_torn = True
+        check_torn(told, engine.send_many(opening()))
+
+
+def test_what_was_committed_of_a_batch_of_tasks_whose_rest_failed_is_told() -> None:
+    told: list[Committed] = []
+    ledger = TornLedger()
+
+    async def main() -> None:
+        async with AsyncEngine(ledger, lifecycles=[DoorLifecycle]) as engine:
+            engine.listen(told.append)
+            for each in ("d1", "d2"):
+                await engine.create(DoorLifecycle, each, House(), actor="a:1")
+            ledger.is_torn = True
+            check_torn(told, await engine.send_many(opening()))
+
+    asyncio.run(main())
+
+
+class Unwritable(logging.Filter):
+    """Can't say whether a line is to be written."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise OSError(record.name)
+
+
+def test_a_log_that_raises_harms_nobody(engine: Engine, told: list[Committed]) -> None:
+    log = logging.getLogger("stateward.transitions")
+    unwritable, level = Unwritable(), log.level
+    log.addFilter(unwritable)
+    log.setLevel(logging.INFO)
+    try:
+        engine.create(DoorLifecycle, "d1", House(), actor="a:1")
+    finally:
+        log.removeFilter(unwritable)
+        log.setLevel(level)
+    assert [each.entity_id for each in told] == ["d1"]

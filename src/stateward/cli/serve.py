@@ -162,6 +162,12 @@ async def _serve(
         where = f"[{address}]" if ":" in address else address
         click.echo(f"listening on http://{where}:{port}", err=True)
 
+    ending: list[asyncio.Future[None]] = []
+
+    def end_work() -> None:  # while what was asked is still answered: both have the same grace
+        stopping = asyncio.to_thread(engine.stop, grace) if isinstance(engine, Engine) else engine.stop(grace)
+        ending.append(asyncio.ensure_future(stopping))
+
     try:
         if not isinstance(engine, Engine):
             await engine.open()
@@ -169,15 +175,17 @@ async def _serve(
             await asyncio.to_thread(engine.metrics) if isinstance(engine, Engine) else await engine.metrics()
         if work:
             await asyncio.to_thread(engine.start) if isinstance(engine, Engine) else await engine.start()
-        await serve(api, listener, grace_s=grace.total_seconds(), access_log=access_log, is_ready=tell)
+        await serve(
+            api, listener, grace_s=grace.total_seconds(), access_log=access_log, is_ready=tell, is_stopping=end_work
+        )
     finally:
         listener.close()
-        if isinstance(engine, Engine):
-            await asyncio.to_thread(engine.stop, grace)
-            await asyncio.to_thread(engine.close)
-        else:
-            await engine.stop(grace)
-            await engine.close()
+        if not ending:
+            end_work()
+        try:
+            await ending[0]
+        finally:
+            await asyncio.to_thread(engine.close) if isinstance(engine, Engine) else await engine.close()
 
 
 def _close(engine: Engine | AsyncEngine) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -238,13 +239,14 @@ class EngineCore:
         if not logs and not listeners:
             return
         for committed in committed_of(pairs, is_joined=is_joined):
-            if logs:
-                log_committed(committed)
-            for listener in listeners.values():
+            for listener in (*((log_committed,) if logs else ()), *listeners.values()):
                 try:
                     listener(committed)
                 except Exception:
-                    _log.exception("%s: the listener %r raised; what it was told of holds", committed.kind, listener)
+                    with suppress(Exception):  # where it is the log itself that raises
+                        _log.exception(
+                            "%s: the listener %r raised; what it was told of holds", committed.kind, listener
+                        )
 
     def accept_many(self, sendings: Sequence[Sending], source: Source) -> list[Pair | StatewardError]:
         """Several events, accepted or told why not."""

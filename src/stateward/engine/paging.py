@@ -224,8 +224,8 @@ def _checked(limit: int) -> int:
 
 
 def _cursor_of(place: tuple[Any, ...]) -> str:
-    """A place in a list as a text that is safe in addresses."""
-    return urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+    """A place in a list as a text that is safe in addresses; as long as its ids are, whatever they hold."""
+    return urlsafe_b64encode(msgspec.msgpack.encode(place)).decode().rstrip("=")
 
 
 def _place_of(cursor: str | None, kind: type[P]) -> P | None:
@@ -235,7 +235,7 @@ def _place_of(cursor: str | None, kind: type[P]) -> P | None:
     try:
         if not _CURSOR.fullmatch(cursor):
             raise ValueError(cursor)
-        place: Any = msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
+        place: Any = msgspec.msgpack.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
         if not all(_is_askable(each) for each in place):
             raise ValueError(cursor)
     except ValueError as error:  # what msgspec and base64 raise is one, too

@@ -123,6 +123,7 @@ class Engine(WorkingEngine, Paging, Measuring, Tails, Sender):
             try:
                 self._ledger.run(self._core.committing(pairs, self._ledger.capabilities, waits=waits))
             except LedgerUnavailable as error:
+                self._after_commit(pairs)  # a part of a batch may have been committed before the rest failed
                 is_lost = mark_lost(pairs, error)
                 if not is_lost and not isinstance(error, ConnectionLost):
                     raise

@@ -162,7 +162,7 @@ class Api:
         request = Request(
             scope, receive, headers=headers, actor=actor, prefix=scope[_PREFIX], limits=self._limits
         )  # fmt: skip
-        if self._busy >= self._limits.calls_max:
+        if self._busy >= self._limits.calls_max and not operation.is_always:
             detail = f"{self._busy} requests are being dealt with, which is all that is taken on"
             raise Problem("too-busy", detail, headers={"retry-after": str(RETRY_AFTER_S)})
         self._busy += 1
@@ -224,8 +224,9 @@ def _split(scope: Scope) -> tuple[str, str]:
     root: str = scope.get("root_path", "")
     if not root:
         return path, ""
-    at = -1
-    while (at := path.find("/", at + 1)) != -1:
-        if at and unquote(path[:at]) == root:
+    # A byte is written in three characters at most: what is further on, and may be long, is not looked at.
+    at, end = 0, 3 * len(root.encode()) + 1
+    while (at := path.find("/", at + 1, end)) != -1:
+        if unquote(path[:at]) == root:
             return path[at:], path[:at]
     return ("/", path) if unquote(path) == root else (path, "")

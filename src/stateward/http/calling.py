@@ -28,40 +28,58 @@ class EngineCalls:
             if isinstance(engine, Engine)
             else None
         )
+        self._going_on: set[asyncio.Future[Any]] = set()
+        """Calls that nobody has to wait for."""
 
     def close(self) -> None:
         """Let the threads end; what they do goes on to its end."""
         if self._threads is not None:
             self._threads.shutdown(wait=False)
 
-    async def ask(self, make: Callable[[Any], Any], *, writes: bool = False) -> Any:
+    async def ask(self, make: Callable[[Any], Any], *, writes: bool = False, goes_on: bool = False) -> Any:
         """What a call gives.
 
         Args:
             make: makes the call of the engine.
             writes: whether it may keep something.
+            goes_on: whether it writes in parts, and goes on to its end though it takes too long.
 
         Raises:
-            Problem: it takes too long; a call that has begun goes on to its end, and nobody knows yet what comes of it.
+            Problem: it takes too long, and nobody knows yet what comes of it. In a thread, one that has begun goes on
+                to its end. Of one for tasks, an event that is being committed is committed; one that waits is not.
         """
         begun: Future[Any] | None = None
         limit = asyncio.timeout(self._call_s)
         try:
             async with limit:
                 if self._threads is None:
-                    return await make(self.engine)
+                    return await (self._shielded(make) if goes_on else make(self.engine))
                 begun = self._threads.submit(make, self.engine)
                 return await asyncio.wrap_future(begun)
         except TimeoutError:
             if not limit.expired():  # the call's own
                 raise
-            is_unknown = writes and (begun is None or not begun.cancelled())
-            raise self._late(is_outcome_unknown=is_unknown) from None
+            is_unknown = (writes or goes_on) and (begun is None or not begun.cancelled())
+            raise self._late(is_outcome_unknown=is_unknown, goes_on=goes_on) from None
 
-    def _late(self, *, is_outcome_unknown: bool) -> Problem:
-        detail = f"it was not done after {self._call_s:g} seconds" + (
-            ", and may be yet: the same again under the same Idempotency-Key settles it" if is_outcome_unknown else ""
-        )
+    def _shielded(self, make: Callable[[Any], Any]) -> asyncio.Future[Any]:
+        task = asyncio.ensure_future(make(self.engine))
+        self._going_on.add(task)
+
+        def end(_: asyncio.Future[Any]) -> None:
+            self._going_on.discard(task)
+            if not task.cancelled():
+                task.exception()  # whoever still waits for it is told
+
+        task.add_done_callback(end)
+        return asyncio.shield(task)
+
+    def _late(self, *, is_outcome_unknown: bool, goes_on: bool) -> Problem:
+        detail = f"it was not done after {self._call_s:g} seconds"
+        if is_outcome_unknown and goes_on:
+            detail += ", and goes on to its end"
+        elif is_outcome_unknown:
+            detail += ", and may be yet: the same again under the same Idempotency-Key settles it"
         return Problem("call-late", detail, facts={"is_outcome_unknown": is_outcome_unknown})
 
     def tail(self, kinds: list[str] | None, *, after: str | None, last: int | None) -> AsyncTail:

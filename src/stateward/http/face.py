@@ -33,6 +33,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     answer: Callable[[Request], Awaitable[ASGIApp]]
     is_open: bool = False
     """Whether it is answered without a token."""
+    is_always: bool = False
+    """Whether it is answered however much there is to do."""
     is_stream: bool = False
     """Whether its answer goes on for as long as the client likes."""
 
@@ -45,9 +47,9 @@ class Face(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     is_guarded: bool
 
-    async def ask(self, make: Callable[[Any], Any], *, writes: bool = False) -> Any:
+    async def ask(self, make: Callable[[Any], Any], *, writes: bool = False, goes_on: bool = False) -> Any:
         """What a call of the engine gives; see `EngineCalls.ask`."""
-        return await self.calls.ask(make, writes=writes)
+        return await self.calls.ask(make, writes=writes, goes_on=goes_on)
 
     def kind(self, request: Request) -> Kind:
         """The kind in the path.

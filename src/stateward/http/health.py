@@ -34,7 +34,7 @@ class HealthRoutes:
     def operations(self) -> Sequence[Operation]:
         """What they answer; what is measured, if anything is."""
         always = (
-            Operation(name="health", method="GET", path="/health", answer=self.health, is_open=True),
+            Operation(name="health", method="GET", path="/health", answer=self.health, is_open=True, is_always=True),
             Operation(name="ready", method="GET", path="/ready", answer=self.ready, is_open=True),
         )
         if self._metrics is None:
@@ -62,6 +62,14 @@ class HealthRoutes:
         """What is measured."""
         request.query()
         metrics: Any = self._metrics
-        given = metrics() if inspect.iscoroutinefunction(metrics) else await asyncio.to_thread(metrics)
-        content_type, body = await given if inspect.isawaitable(given) else given
+        limit = asyncio.timeout(self._face.limits.call_s)
+        try:
+            async with limit:
+                given = metrics() if inspect.iscoroutinefunction(metrics) else await asyncio.to_thread(metrics)
+                content_type, body = await given if inspect.isawaitable(given) else given
+        except TimeoutError:
+            if not limit.expired():  # their own
+                raise
+            detail = f"they were not read after {self._face.limits.call_s:g} seconds"
+            raise Problem("call-late", detail, facts={"is_outcome_unknown": False}) from None
         return Answer(200, body, content_type=content_type.encode("latin-1"))

@@ -57,7 +57,11 @@ def _from_file(path: Path) -> list[Token]:
         text = path.read_text(encoding="utf-8")
         if os.name == "posix" and path.stat().st_mode & _OTHERS_MAY:
             _log.warning("%s holds secrets, and others may read it: chmod 600 %s", path, path)
-        entries = msgspec.convert(tomllib.loads(text), _File).token
+        given = tomllib.loads(text)
+        _check_names(f"{path}", given, _File)
+        entries = msgspec.convert(given, _File).token
+        for number, each in enumerate(entries, start=1):
+            _check_names(f"token {number} in {path}", each, _Entry)
         found = [msgspec.convert(each, _Entry) for each in entries]
     except OSError as error:
         message = f"the tokens can't be read: {error}"
@@ -72,3 +76,10 @@ def _from_file(path: Path) -> list[Token]:
         Token(secret=each.secret, actor=each.actor, roles=each.roles, acts_for_others=each.acts_for_others)
         for each in found
     ]
+
+
+def _check_names(what: str, given: Mapping[str, Any], kind: type[msgspec.Struct]) -> None:
+    """What is not known is not told by its name: it may be a secret that stands in the wrong place."""
+    if not given.keys() <= set(kind.__struct_fields__):
+        message = f"{what} holds something else than {', '.join(kind.__struct_fields__)}"
+        raise CallerError(message)

@@ -22,7 +22,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     call_s: float = 30.0
     """Seconds that a call of the engine may take."""
     calls_max: int = 1000
-    """Requests that are dealt with at the same time, streams aside; more are turned away."""
+    """Requests that are dealt with at the same time, `/health` and streams aside; more are turned away."""
     streams_max: int = 100
     """Streams of records at the same time; more are turned away."""
     heartbeat_s: float = 15.0

@@ -89,7 +89,7 @@ class OperatorRoutes:
             among = _among_tasks if isinstance(engine, AsyncEngine) else _among
             return engine.retry(letters if keys is None else among(letters, keys), rate=rate)
 
-        return answer_with(views.Retried(retried=await self._face.ask(put_back, writes=True)))
+        return answer_with(views.Retried(retried=await self._face.ask(put_back, goes_on=True)))
 
 
 def _checked(chosen: dict[str, str | None]) -> dict[str, str | None]:

@@ -108,7 +108,11 @@ class RecordStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI
         """Send it, until the client leaves or it is stopped."""
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+        except BaseException:  # a server may say so that the client has left
+            self._end(self)
+            raise
         writing = asyncio.ensure_future(self._write(send))
         leaving = asyncio.ensure_future(_wait_until_left(receive))
         stopping = asyncio.ensure_future(self._is_over.wait())

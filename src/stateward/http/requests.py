@@ -45,7 +45,7 @@ def read_headers(scope: Scope) -> Headers:
     """The headers of a request, each once.
 
     Raises:
-        Problem: one that can be there once is there twice.
+        Problem: one that can be there once is there twice, or two say in two ways where the body ends.
     """
     found: Headers = {}
     for name, value in scope["headers"]:
@@ -54,6 +54,9 @@ def read_headers(scope: Scope) -> Headers:
                 raise Problem("malformed", f"the header {name.decode('latin-1')} is there twice")
             value = found[name] + b", " + value  # noqa: PLW2901 - what HTTP says of a list in several lines
         found[name] = value
+    if b"content-length" in found and b"transfer-encoding" in found:
+        # Something in between may have taken it for another body, and what comes behind it for another request.
+        raise Problem("malformed", "the headers say in two ways how long the body is", headers=_CLOSE)
     return found
 
 

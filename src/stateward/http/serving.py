@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 GRACE_S = 30.0
 """How long requests that go on may take to end when the server is stopped."""
+UNREAD_S = 5.0
+"""How long a client may read nothing of what it is to be sent, once the server is stopped."""
 _HEADER_BYTES_MAX = 65_536
 
 
@@ -89,8 +91,29 @@ class ApiServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop: no new connections, streams are ended, what was asked is answered within the grace."""
         self._api.stop()
-        await super().shutdown(sockets)
-        self._api.close()
+        ending = asyncio.ensure_future(self._end_unread())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            ending.cancel()
+            self._api.close()
+
+    async def _end_unread(self) -> None:
+        """End connections whose clients read nothing: what they were to be sent would be waited for to no avail."""
+        unread: dict[Any, tuple[int, float]] = {}
+        while True:
+            now = asyncio.get_running_loop().time()
+            seen, unread = unread, {}
+            connections: list[Any] = list(self.server_state.connections)
+            for each in connections:
+                size: int = each.transport.get_write_buffer_size()
+                last, since = seen.get(each, (size, now))
+                if not size or size != last:
+                    since = now
+                if now - since > UNREAD_S:
+                    each.transport.abort()
+                unread[each] = size, since
+            await asyncio.sleep(UNREAD_S / 10)
 
     def stop(self) -> None:
         """Have it stop; the second time, at once."""
@@ -135,12 +158,28 @@ async def serve(
     grace_s: float = GRACE_S,
     access_log: bool = False,
     is_ready: Callable[[], None] = lambda: None,
+    is_stopping: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve on a socket until SIGTERM or SIGINT, or until this task is cancelled; a second signal ends it at once."""
+    """Serve on a socket until SIGTERM or SIGINT, or until this task is cancelled; a second signal ends it at once.
+
+    Args:
+        api: what is served.
+        listener: where it is served.
+        grace_s: how long what goes on may take when it is stopped.
+        access_log: whether each request is logged.
+        is_ready: is called when it begins.
+        is_stopping: is called when a signal tells it to stop, before it waits for what goes on.
+    """
     server = ApiServer(api, grace_s=grace_s, access_log=access_log)
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not server.should_exit:
+            is_stopping()
+        server.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, stop)
     try:
         is_ready()
         await server.serve(sockets=[listener])

@@ -32,16 +32,22 @@ def is_logged() -> bool:
 def log_committed(committed: Committed) -> None:
     """Write a line."""
     facts = {name: getattr(committed, name) for name in FIELDS}
+    entity = _on_one_line(committed.entity_id)
     if committed.outcome == "refused":
         _log.info(
-            "%s %s in %s refused %s: %s", committed.kind, committed.entity_id, committed.state_to, committed.event,
+            "%s %s in %s refused %s: %s", committed.kind, entity, committed.state_to, committed.event,
             committed.reason, extra=facts,
         )  # fmt: skip
     else:
         _log.info(
-            "%s %s: %s -> %s by %s", committed.kind, committed.entity_id, committed.state_from or "(start)",
+            "%s %s: %s -> %s by %s", committed.kind, entity, committed.state_from or "(start)",
             committed.state_to, committed.event, extra=facts,
         )  # fmt: skip
+
+
+def _on_one_line(text: str) -> str:
+    """A text that callers choose, so that none makes lines of its own, or moves a terminal's cursor."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
 class JsonLines(logging.Formatter):

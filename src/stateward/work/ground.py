@@ -123,6 +123,7 @@ class Ground:
             try:
                 await self.run(self._committing(pairs, lease, waits=waits))
             except LedgerUnavailable as error:
+                self._tell(pairs)  # a part of them may have been committed before the rest failed
                 is_lost = mark_lost(pairs, error)
                 if delay_s is None or not (is_lost or isinstance(error, ConnectionLost)):
                     raise
