@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
@@ -122,6 +123,7 @@ class EngineCore:
         self.retention = retention
         self._ids = RecordIds(lambda: self.now() // 1000)
         self._listeners: dict[object, Listener] = {}
+        self._listening = Lock()
 
     def now(self) -> int:
         """Microseconds since 1970, by the engine's clock."""
@@ -226,10 +228,12 @@ class EngineCore:
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell a listener from now on; see `Engine.listen`."""
         key = object()
-        self._listeners = {**self._listeners, key: listener}  # a new one: whoever tells goes through the old one
+        with self._listening:
+            self._listeners = {**self._listeners, key: listener}  # a new one: whoever tells goes through the old one
 
         def end() -> None:
-            self._listeners = {each: told for each, told in self._listeners.items() if each is not key}
+            with self._listening:
+                self._listeners = {each: told for each, told in self._listeners.items() if each is not key}
 
         return end
 

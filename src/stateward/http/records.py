@@ -3,7 +3,8 @@
 Each event's id is the cursor of its record, so that a browser's EventSource resumes by itself: it sends the last id as
 Last-Event-ID, and what follows is neither lost nor there twice. While nothing happens, comments show that the stream
 lives. It ends when the client leaves, when the server stops, or with an event `problem` when the ledger is away; the
-client comes again then, which EventSource does by itself.
+client comes again then. EventSource does that by itself when a stream has ended, and gives up when it is answered by an
+error, 503 while the ledger is still away: a page that is to go on makes a new one.
 """
 
 from __future__ import annotations
