@@ -27,12 +27,14 @@ class Paid(Event, rename="camel"):
     way: Way = Way.CARD
     is_late: bool = False
     lines: tuple[int, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Packed(EventMarker):
     box: str
     weight: float = 1.0
+    sizes: tuple[int, ...] = ()
 
 
 class Model:
@@ -64,6 +66,9 @@ class Model:
         ),
         (Paid, ["amount=2", "isLate=1"], Paid(Decimal(2), is_late=True)),
         (Paid, ['{"amount": "3", "isLate": true}'], Paid(Decimal(3), is_late=True)),
+        (Paid, ["amount=2", "lines=[1]", "note=[urgent]"], Paid(Decimal(2), lines=(1,), note="[urgent]")),
+        (Paid, ["amount=2", "lines=[1]", 'note={"x": 1}'], Paid(Decimal(2), lines=(1,), note='{"x": 1}')),
+        (Packed, ["box=[1]", "sizes=[1]"], Packed("[1]", sizes=(1,))),
         (Packed, ["box=a=b", "weight=2"], Packed("a=b", 2.0)),
         (Packed, ['{"box": "x"}'], Packed("x")),
     ],

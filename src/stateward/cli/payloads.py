@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -77,15 +78,45 @@ def _of_words(what: str, kind: Any, words: Sequence[str]) -> Any:
 
 
 def _converted(kind: Any, fields: Mapping[str, str]) -> Any:
-    """An instance of texts; where they do not fit as such, what looks like JSON is taken as that."""
+    """An instance of texts; where they do not fit as such, what looks like JSON is taken as that.
+
+    A field that takes a text has it as it was written, whatever others need: a note may begin with a bracket.
+    """
     convert = _converter(kind)
     try:
         return convert(fields)
     except ValueError:
-        read = {name: _maybe_json(text) for name, text in fields.items()}
+        types = _types(kind)
+        read = {
+            name: text if name in types and _takes_text(types[name], text) else _maybe_json(text)
+            for name, text in fields.items()
+        }
         if read == fields:
             raise
         return convert(read)
+
+
+def _types(kind: Any) -> dict[str, Any]:
+    """The types of fields by what JSON calls them, as far as msgspec reads them."""
+    import msgspec
+
+    if issubclass(kind, msgspec.Struct):
+        return {each.encode_name: each.type for each in msgspec.structs.fields(kind)}
+    if is_dataclass(kind):
+        from typing import get_type_hints
+
+        return get_type_hints(kind, include_extras=True)
+    return {}
+
+
+def _takes_text(kind: Any, text: str) -> bool:
+    import msgspec
+
+    try:
+        msgspec.convert(text, type=kind, strict=False)
+    except (ValueError, TypeError):  # the latter of a type that msgspec does not know
+        return False
+    return True
 
 
 def _maybe_json(text: str) -> Any:
