@@ -106,8 +106,19 @@ def find_charts(target: str) -> list[Found]:
 
 
 def find_all_charts(ctx: click.Context, targets: Sequence[str]) -> list[Chart[Any]]:
-    """The charts of several targets; a module that can't be imported ends the command."""
-    results = [each for target in targets for each in walk_charts(target)]
+    """The charts of several targets; a module that can't be imported ends the command.
+
+    Raises:
+        click.UsageError: there is no such module, or a target holds nothing of that name, or no lifecycle at all: that
+            nothing is found in it would be told of the ledger.
+    """
+    results: list[Found | Failure] = []
+    for target in targets:
+        of_target = list(walk_charts(target))
+        if not of_target:
+            message = f"{target} holds no lifecycle"
+            raise click.UsageError(message)
+        results += of_target
     failures = [each for each in results if not isinstance(each, Found)]
     for failure in failures:
         click.echo(f"Error: {failure}", err=True)
