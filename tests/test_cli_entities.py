@@ -407,6 +407,50 @@ def test_show_answers_what_happened_and_why_it_goes_no_further(here: Path) -> No
     assert "refused in charging" in last
 
 
+def test_show_says_how_much_of_a_history_it_leaves_out(shop: Path) -> None:
+    with looking(shop) as engine:
+        engine.send(OrderLifecycle, "A-17", Buy(amount=5), actor="customer:9")
+        engine.attempt(OrderLifecycle, "A-17", Buy(amount=6), actor="customer:9")
+    bare = ("--ledger", shop)
+    for where in (THREADS, bare):
+        assert "\nhistory: the last 1 of 3 records\n" in run("show", "Order", "A-17", *where, "--last", "1").stdout
+        assert "\nhistory\n" in run("show", "Order", "A-17", *where, "--last", "3").stdout
+        none = data("show", "Order", "A-17", *where, "--last", "0")
+        assert (none["state"], none["revision"], none["history"], none["left_out"]) == ("charging", 2, [], 3)
+    assert data("show", "Order", "A-17", *bare, "--last", "1")["state"] == "charging"
+    run("show", "Order", "A-18", *bare, "--last", "0", code=4)
+
+
+def test_a_long_payload_widens_no_other_line_of_a_history(here: Path) -> None:
+    with Engine("parcels.db", lifecycles=[ParcelLifecycle]) as engine:
+        engine.create(ParcelLifecycle, "p1", Parcel(), actor="a:1")
+        engine.attempt(ParcelLifecycle, "p1", Pay(amount=1, note="x" * 2000), actor="a:1")
+    told = run("show", "Parcel", "p1", *PARCELS).stdout
+    assert "x" * 2000 in told
+    assert max(len(line) for line in told.splitlines() if "xxx" not in line) < 250
+
+
+def test_show_does_not_promise_an_attempt_of_what_is_paused(here: Path) -> None:
+    with Engine("shop.db", lifecycles=[OrderLifecycle], clock=lambda: datetime.now(UTC) - timedelta(hours=2)) as engine:
+        engine.create(OrderLifecycle, "A-1", Order(), actor="customer:9")
+        engine.send(OrderLifecycle, "A-1", Buy(amount=5), actor="customer:9")
+        *_, effect, timer = data("show", "Order", "A-1", *THREADS)["held_up_by"]
+        assert effect.endswith("not attempted yet; workers do it: `stateward doctor` sees whether any works")
+        assert timer.endswith(": workers fire it: `stateward doctor` sees whether any works")
+        engine.pause(kind="Order", reason="an incident", actor="op:ann")
+    _, effect, timer = data("show", "Order", "A-1", *THREADS)["held_up_by"]
+    assert effect == "Charge is not done, not attempted yet; it waits for the pause to end"
+    assert re.fullmatch(r"the timer lapse@charging has been due for 1 h( \d+ s)?: it waits for the pause to end", timer)
+
+
+def test_a_module_without_lifecycles_is_told_and_answers_nothing(shop: Path) -> None:
+    """`nothing is stuck` would be told of the ledger, and was of the module."""
+    nothing = ("--ledger", shop, "--lifecycle", "json")
+    for command in (["stuck"], ["list", "Order"], ["show", "Order", "A-17"]):
+        assert "json holds no lifecycle" in run(*command, *nothing, code=2).stderr
+    assert "json holds no lifecycle" in run("doctor", "json", "--ledger", shop, code=2).stderr
+
+
 def test_show_tells_slas_guards_and_effects_that_wait(here: Path) -> None:
     now = datetime.now(UTC)
     with Engine("parcels.db", lifecycles=[ParcelLifecycle], clock=lambda: now - timedelta(hours=3)) as engine:

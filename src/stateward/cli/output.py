@@ -26,6 +26,9 @@ __all__ = [
     "write_rows",
 ]
 
+_CELL_MAX = 50
+"""Characters of the longest cell that those below and above it are put in line with."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 Row = Mapping[str, Any]
 
@@ -63,9 +66,14 @@ def write_rows(rows: Sequence[Row], output: str, *, titles: Mapping[str, str]) -
 
 
 def write_lines(lines: Sequence[tuple[Sequence[object], Mapping[str, Any]]]) -> None:
-    """Write lines for people, indented, their cells below each other; each line in a style of its own."""
+    """Write lines for people, indented, their cells below each other; each line in a style of its own.
+
+    A cell that is very long widens its own line alone: one large payload would put blanks into all the others.
+    """
     texts = [[on_one_line(cell) for cell in cells] for cells, _ in lines]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    widths = [
+        max((len(each) for each in column if len(each) <= _CELL_MAX), default=0) for column in zip(*texts, strict=True)
+    ]
     for cells, (_, style) in zip(texts, lines, strict=True):
         line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
         click.echo(f"  {painted(line, **style)}")

@@ -64,14 +64,21 @@ def _look(desk: Desk, kind: str, entity: str, last: int | None) -> Sight:
     name = desk.kind_of(kind)
     chart, found = _found(desk, name, entity)
     engine = desk.engine
-    records: deque[Record] = deque(desk.each(engine.history(name, entity)), maxlen=last)
+    records: deque[Record] = deque(maxlen=last)
+    count, latest = 0, None
+    for each in desk.each(engine.history(name, entity)):
+        records.append(each)
+        count += 1
+        if latest is None or each.outcome == "applied":
+            latest = each
     pending: list[PendingEffect] = desk.call(engine.pending(name, entity))
     pauses: list[Pause] = desk.call(engine.pauses())
     timers: list[RunningTimer] = list(desk.each(engine.timers(name, entity)))
     dead: list[DeadLetter] = list(desk.each(engine.dead(kind=name, entity=entity)))
     return take_sight(
-        name, entity, chart, found, records=records, pending=pending, pauses=pauses, timers=timers, dead=dead
-    )
+        name, entity, chart, found, latest=latest, records=records, left_out=count - len(records), pending=pending,
+        pauses=pauses, timers=timers, dead=dead,
+    )  # fmt: skip
 
 
 def _found(desk: Desk, kind: str, entity: str) -> tuple[Chart[Any] | None, Entity[Any] | None]:

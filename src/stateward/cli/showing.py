@@ -10,7 +10,7 @@ import click
 
 from stateward.cli.dead import first_line
 from stateward.cli.desk import told_time
-from stateward.cli.output import on_one_line, painted, write_lines
+from stateward.cli.output import is_terminal, on_one_line, painted, write_lines
 from stateward.cli.sending import told_fields
 from stateward.cli.times import told_age
 
@@ -26,6 +26,8 @@ _NOW = {"accepted": "yes", "already_done": "done", "guarded": "maybe", "refused"
 _STYLES: dict[str, dict[str, Any]] = {"accepted": {"fg": "green"}, "refused": {"dim": True}}
 _FAULT: dict[str, Any] = {"fg": "red"}
 _PLAIN: dict[str, Any] = {}
+_MANY = 100
+"""Records of a history that is long to scroll through."""
 
 
 def write_sight(sight: Sight) -> None:
@@ -39,11 +41,18 @@ def write_sight(sight: Sight) -> None:
     _section("timers", [(_timer(each, sight.seen_at), _PLAIN) for each in sight.timers])
     _section("effects that are not done", [(_pending(each), _PLAIN) for each in sight.pending])
     _section("effects that were given up", [(_dead(each), _FAULT) for each in sight.dead])
-    _section("history", [(_record(each), _FAULT if is_refusal(each) else _PLAIN) for each in sight.history])
+    _section(_history_title(sight), [(_record(each), _FAULT if is_refusal(each) else _PLAIN) for each in sight.history])
+    if len(sight.history) > _MANY and is_terminal():  # where it stands has been scrolled away
+        click.echo(f"these were {len(sight.history):,} records; --last 20 shows no more than that", err=True)
     if sight.choices is None:
         click.echo(
             "its context, and what it could take, need its lifecycle: --app, or --lifecycle beside --ledger", err=True
         )
+
+
+def _history_title(sight: Sight) -> str:
+    count = len(sight.history)
+    return f"history: the last {count:,} of {count + sight.left_out:,} records" if sight.left_out else "history"
 
 
 def _section(title: str, lines: Sequence[tuple[Sequence[object], Mapping[str, Any]]]) -> None:

@@ -65,6 +65,8 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
     pauses: Sequence[Pause]
     """Those that it is under."""
     history: Sequence[Record]
+    left_out: int
+    """How many older records there are, which `history` was not to have."""
     seen_at: datetime
 
     def as_data(self) -> dict[str, Any]:
@@ -83,13 +85,28 @@ def take_sight(
     chart: Chart[Any] | None,
     found: Entity[Any] | None,
     *,
+    latest: Record | None,
     records: Sequence[Record],
+    left_out: int,
     pending: Sequence[PendingEffect],
     pauses: Sequence[Pause],
     timers: Sequence[RunningTimer],
     dead: Sequence[DeadLetter],
 ) -> Sight:
     """Put together what was read of an entity; without its chart, what its records say of it.
+
+    Args:
+        kind: its kind.
+        entity: its id.
+        chart: the chart of its version, if that is known.
+        found: the entity, if its chart is known.
+        latest: its last record that was applied, whether it is among `records` or not; if none was, its first.
+        records: its history, as much as is wanted of it.
+        left_out: how many records came before these.
+        pending: its effects that are not done.
+        pauses: all that there are.
+        timers: its timers that run.
+        dead: its effects that were given up.
 
     Raises:
         UnknownEntity: nothing is known of such an entity.
@@ -101,17 +118,16 @@ def take_sight(
     held = [
         *_paused(under),
         *_given_up(dead, now),
-        *_waiting(pending, now),
-        *_unfired(timers, now),
+        *_waiting(pending, under, now),
+        *_unfired(timers, under, now),
         *_overdue(stays or ()),
     ]
     if found is not None:
         state, version, revision = found.state, found.version, found.revision
     else:
-        applied = [each for each in records if each.outcome == "applied"] or list(records)
-        if not applied:
+        if latest is None:
             raise UnknownEntity(lifecycle=kind, entity=entity)
-        state, version, revision = applied[-1].state_to, applied[-1].version, applied[-1].revision
+        state, version, revision = latest.state_to, latest.version, latest.revision
     return Sight(
         kind=kind, id=entity, state=state, version=version, revision=revision,
         created_at=None if found is None else found.created_at,
@@ -119,7 +135,8 @@ def take_sight(
         context=None if found is None else plain(found.context),
         stays=stays, held_up_by=tuple(held),
         choices=None if found is None or chart is None else tuple(_choices(found, chart)),
-        timers=timers, pending=pending, dead=dead, pauses=under, history=list(records), seen_at=now,
+        timers=timers, pending=pending, dead=dead, pauses=under, history=list(records), left_out=left_out,
+        seen_at=now,
     )  # fmt: skip
 
 
@@ -155,18 +172,24 @@ def _given_up(dead: Sequence[DeadLetter], now: datetime) -> Iterator[str]:
         )
 
 
-def _waiting(pending: Sequence[PendingEffect], now: datetime) -> Iterator[str]:
+def _waiting(pending: Sequence[PendingEffect], under: Sequence[Pause], now: datetime) -> Iterator[str]:
     """The first one alone: those behind it wait for it."""
     if not pending:
         return
     first = pending[0]
+    is_paused = any(each.scope == "kind" or each.name == first.effect for each in under)
     behind = f", and {len(pending) - 1} behind it" if len(pending) > 1 else ""
     if first.last_error is None:
         tried = f"attempted {_times(first.attempts)}" if first.attempts else "not attempted yet"
-        yield f"{first.effect} is not done, {tried}{behind}; workers do it: `stateward doctor` sees whether any works"
+        by = (
+            "it waits for the pause to end" if is_paused else "workers do it: `stateward doctor` sees whether any works"
+        )
+        yield f"{first.effect} is not done, {tried}{behind}; {by}"
         return
     when = "is attempted next"
-    if first.next_attempt is not None:
+    if is_paused:
+        when = "waits for the pause to end"
+    elif first.next_attempt is not None:
         ahead = first.next_attempt - now
         when = (
             f"is attempted again {'in ' + told_age(ahead) if ahead > timedelta(0) else 'as soon as a worker has room'}"
@@ -174,11 +197,12 @@ def _waiting(pending: Sequence[PendingEffect], now: datetime) -> Iterator[str]:
     yield f"{first.effect} failed {_times(first.attempts)}, last of {first_line(first.last_error)}; it {when}{behind}"
 
 
-def _unfired(timers: Sequence[RunningTimer], now: datetime) -> Iterator[str]:
+def _unfired(timers: Sequence[RunningTimer], under: Sequence[Pause], now: datetime) -> Iterator[str]:
+    is_paused = any(each.scope == "kind" for each in under)
+    why = "it waits for the pause to end" if is_paused else "workers fire it: `stateward doctor` sees whether any works"
     for each in timers:
         if each.due_at < now:
-            late = told_age(now - each.due_at)
-            yield f"the timer {each.name} has been due for {late}: no worker works, or its kind is paused"
+            yield f"the timer {each.name} has been due for {told_age(now - each.due_at)}: {why}"
 
 
 def _overdue(stays: Sequence[Stay]) -> Iterator[str]:
