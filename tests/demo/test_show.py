@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from stateward.demo.orders import OrderLifecycle, made_up_lives
+from stateward.demo.screen import Screen
 from stateward.demo.serving import program_of, without_password
 from stateward.engine import Engine
 from tests.demo.terminal import WAIT_S, Terminal
@@ -206,6 +208,7 @@ def test_on_postgresql(postgres_dsn: str) -> None:
 
 def test_what_can_t_be_meant_is_told(tmp_path: Path) -> None:
     assert "exclude each other" in demo("--db", tmp_path / "x.db", "--dsn", "postgresql://x", code=2).stderr
+    assert "is no PostgreSQL database" in demo("--once", "--dsn", "orders", code=2).stderr
     (tmp_path / "x-provider.db").touch()
     assert "x-provider.db exists" in demo("--db", tmp_path / "x.db", code=2).stderr
     assert "0 is not in the range" in demo("--orders", 0, code=2).stderr
@@ -290,6 +293,24 @@ def test_ctrl_c_ends_all_of_it(tmp_path: Path) -> None:
     assert "Interrupted: all that was begun is ended." in terminal.text
     assert "Traceback" not in terminal.text
     assert all(map(has_ended, children))
+
+
+def test_an_interrupt_that_python_drops_is_heeded_at_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised in a callback of the garbage collector goes nowhere; the demo went on to serve."""
+    dropped: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+    before = signal.getsignal(signal.SIGINT)
+    screen = Screen()
+    with screen.heeding_interrupts():
+        screen.check()
+        thing: set[int] | None = set()
+        reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+        thing = None
+        assert reference() is None
+        with pytest.raises(KeyboardInterrupt):
+            screen.check()
+    assert len(dropped) == 1
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_pipe_that_nobody_reads_any_more_ends_it(tmp_path: Path) -> None:

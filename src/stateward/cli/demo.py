@@ -72,9 +72,12 @@ def command(
     from stateward.demo.screen import Screen
     from stateward.demo.show import Stage
     from stateward.demo.watching import DemoStalled
+    from stateward.ledger.opening import names_postgres
 
     if db is not None and dsn is not None:
         ctx.fail("--db and --dsn exclude each other")
+    if dsn is not None and not names_postgres(dsn):  # a mistyped one would be a new file of that name
+        ctx.fail(f"--dsn {dsn} is no PostgreSQL database: postgresql://user@host/name is one, and --db is for a file")
     ledger, book = _places(db, dsn)
     screen = Screen()
     try:
@@ -116,7 +119,9 @@ def _show(stage: Stage, screen: Screen, port: int | None) -> None:
     screen.say(f"The ledger: {without_password(stage.ledger)}")
     screen.say(f"The payment provider's book: {stage.book}")
     with opened(stage, screen) as show:
-        show.run()
+        with screen.heeding_interrupts():
+            show.run()
+            screen.check()
         screen.heading("What to try next")
         screen.show(list(next_commands(stage.ledger, program_of(sys.argv[0]))))
         if port is None:
@@ -149,13 +154,15 @@ def _replay(log: Path, ledger: str, screen: Screen) -> None:
 
     def show(done: Replay, *, is_last: bool = False) -> None:
         rate = done.events / (time.perf_counter() - started)
+        screen.check()
         text = f"{done.events:,} events, {done.entities:,} entities, {done.refused.total():,} refused, {rate:,.0f}/s"
         screen.progress(text, is_last=is_last)
 
     screen.say(f"The incidents of {log.name}, in the ledger {without_password(ledger)}")
     with Engine(ledger, lifecycles=[IncidentLifecycle]) as engine:
         try:
-            done = import_incidents(engine, log, show)
+            with screen.heeding_interrupts():
+                done = import_incidents(engine, log, show)
         except ImportStopped as error:
             raise click.UsageError(str(error)) from error
         took_s = time.perf_counter() - started

@@ -102,6 +102,7 @@ class _Crowd:
 
     def _round(self, ready: deque[str]) -> None:
         """Send the next event of a batch of orders, and see which of them may go on."""
+        self._screen.check()
         if ready:
             self._send([ready.popleft() for _ in range(min(BATCH, len(ready)))], ready)
         for order in self._take_answered(waits=not ready and bool(self._waiting)):

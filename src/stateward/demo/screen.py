@@ -9,11 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import signal
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from threading import Lock
+from types import FrameType
 
 from stateward.demo.payments import Attempt
 from stateward.observe.committed import Committed
@@ -39,14 +42,36 @@ class Screen:
         self._progress_at = self._started
         self._has_progress = False
         self._is_left = False
+        self._is_interrupted = False
+
+    @contextmanager
+    def heeding_interrupts(self) -> Generator[None]:
+        """Have `check` raise KeyboardInterrupt again where the first one was lost; in the main thread.
+
+        Python drops what is raised in a callback of the garbage collector, an interrupt that comes at that moment too,
+        and the demo would go on as if nobody had pressed Ctrl-C.
+        """
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self._is_interrupted = True
+            signal.default_int_handler(number, frame)
+
+        before = signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def check(self) -> None:
-        """See whether anybody still reads what is printed.
+        """See whether the show goes on: nobody has interrupted it, and somebody still reads what is printed.
 
         Raises:
+            KeyboardInterrupt: it was interrupted.
             BrokenPipeError: nobody does. It is told to who asks, and not where it was found out, which may have been in
                 a worker's thread.
         """
+        if self._is_interrupted:
+            raise KeyboardInterrupt
         if self._is_left:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
