@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from threading import Event as ThreadEvent
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -189,3 +189,43 @@ def test_an_engine_of_tasks_is_answered_likewise() -> None:
 
     with pytest.raises(Unscripted, match=r"Charge of Order A-2"):
         asyncio.run(use())
+
+
+async def answer_in_a_task(effect: Charge, call: Call) -> Charged:
+    return Charged()
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ([Charged(), "paid"], "can't be answered by "),
+        (answer_in_a_task, "can't be answered by the coroutine function "),
+        (lambda effect: Charged(), "does not take an effect and its Call: too many positional arguments"),
+    ],
+)
+def test_what_could_be_no_answer_is_refused_where_it_is_written_down(answer: Any, problem: str) -> None:
+    with engine_on(OrderLifecycle) as engine, ScriptedHandlers(engine) as handlers:
+        with pytest.raises(TypeError, match=problem):
+            handlers.script(Charge, answer)
+        with pytest.raises(TypeError, match=r"Charge\(amount=1\) is no class of effects"):
+            handlers.script(cast("Any", Charge(amount=1)), Charged())
+
+
+def test_a_function_that_gives_no_answer_fails_the_test_and_is_no_failed_attempt() -> None:
+    with engine_on(OrderLifecycle) as engine:
+        handlers = ScriptedHandlers(engine)
+        handlers.script(Charge, lambda effect, call: 7)
+        buy(engine, "A-1")
+        with pytest.raises(Unscripted, match="the function for Charge of Order A-1 gave 7: no answer"):
+            engine.drain()
+        with pytest.raises(AssertionError, match="gave 7"):
+            handlers.check()
+
+
+def test_an_exception_that_a_function_gives_is_raised() -> None:
+    with engine_on(OrderLifecycle) as engine, ScriptedHandlers(engine) as handlers:
+        handlers.script(Charge, lambda effect, call: GiveUp("no such card"), on_dead=ChargeLost)
+        handlers.always(Announce, None)
+        buy(engine, "A-1")
+        engine.drain()
+        assert engine.get(OrderLifecycle, "A-1").state == "lost"

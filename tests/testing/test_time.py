@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -123,3 +124,29 @@ def test_an_engine_of_tasks_has_its_time_go_by_likewise() -> None:
     now, order, heart = asyncio.run(use())
     assert now - Clock().now == timedelta(minutes=10) + 24 * HOUR
     assert (order, heart) == ("expired", "stopped")
+
+
+def test_a_clock_that_is_not_the_engine_s_is_told() -> None:
+    clock = Clock()
+    with engine_on(OrderLifecycle) as engine:
+        problem = r"the engine has another clock than <Clock .*: make it with clock=clock"
+        with pytest.raises(ValueError, match=problem):
+            run_to_rest(engine, clock)
+        with pytest.raises(ValueError, match=problem):
+            pass_time(engine, clock, HOUR)
+    assert clock.now == Clock().now
+
+
+def test_the_other_kind_of_engine_is_told() -> None:
+    clock = Clock()
+    tasks = AsyncEngine("memory://", lifecycles=[OrderLifecycle], clock=clock)
+    with pytest.raises(TypeError, match="was given AsyncEngine: the functions whose names end in _async"):
+        run_to_rest(cast("Any", tasks), clock)
+    with engine_on(OrderLifecycle, clock=clock) as engine, pytest.raises(TypeError, match="given Engine: no _async"):
+        asyncio.run(run_to_rest_async(cast("Any", engine), clock))
+
+
+def test_time_does_not_go_back() -> None:
+    clock = Clock()
+    with engine_on(OrderLifecycle, clock=clock) as engine, pytest.raises(ValueError, match="time does not go back"):
+        pass_time(engine, clock, -HOUR)

@@ -118,7 +118,7 @@ class EngineCore:
                 raise DefinitionError(problem, lifecycle=chart.kind)
         self.kinds = tuple(sorted({kind for kind, _ in self.charts}))
         """The kinds of the lifecycles, in order."""
-        self._clock = clock
+        self.clock = clock
         self._authorize = authorize
         self.retention = retention
         self._ids = RecordIds(lambda: self.now() // 1000)
@@ -127,7 +127,7 @@ class EngineCore:
 
     def now(self) -> int:
         """Microseconds since 1970, by the engine's clock."""
-        return time.time_ns() // 1000 if self._clock is None else to_micros(self._clock())
+        return time.time_ns() // 1000 if self.clock is None else to_micros(self.clock())
 
     def meta_now(self, entity: str) -> Meta:
         """What handlers would be told now, beside a record that there is not."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from stateward.chart import Chart, ContextMarker, EffectMarker, EventMarker, Lifecycle
@@ -58,6 +58,11 @@ class Registering:
     def address(self) -> str | None:
         """Where others find this engine's ledger; None: they can't, it is in memory."""
         return address_of(self._work_ledger)
+
+    @property
+    def clock(self) -> Callable[[], datetime] | None:
+        """What this engine takes the time from; None: the system."""
+        return self._core.clock
 
     @property
     def retention(self) -> Retention | None:

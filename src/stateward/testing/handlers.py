@@ -7,6 +7,7 @@ background nothing can come out, so it is kept until `check`, or until the block
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import Lock
@@ -26,7 +27,7 @@ Answer: TypeAlias = (
 
 
 class Unscripted(BaseException):
-    """A scripted handler was asked for more than was written down for it."""
+    """A scripted handler was asked for more than was written down for it, or a function there gave no answer."""
 
 
 class Asked(NamedTuple):
@@ -94,6 +95,10 @@ class ScriptedHandlers:
     def _write(
         self, effect: type[EffectMarker], answers: Sequence[Answer], always: Sequence[Answer], options: dict[str, Any]
     ) -> None:
+        given: object = effect
+        if not isinstance(given, type):
+            message = f"{given!r} is no class of effects: name the class, script({type(given).__name__}, ...)"
+            raise TypeError(message)
         name = wire_name(effect)
         for each in (*answers, *always):
             _check(name, each)
@@ -123,12 +128,21 @@ class ScriptedHandlers:
             elif script.always:
                 [answer] = script.always
             else:
-                excess = _excess(script, effect, call)
-                self._excess.append(excess)
-                raise Unscripted(excess)
+                raise self._unscripted(_excess(script, effect, call))
+        if callable(answer) and not isinstance(answer, type):
+            answer = answer(effect, call)
+            if not _is_plain(answer):
+                problem = f"the function for {script.name} of {call.kind} {call.entity} gave {answer!r}: no answer"
+                with self._lock:
+                    raise self._unscripted(problem)
         if isinstance(answer, (type, Exception)):
             raise cast("Exception", answer)
-        return answer(effect, call) if callable(answer) else answer
+        return answer
+
+    def _unscripted(self, problem: str) -> Unscripted:
+        """What a test is told of, for it would be tried again as a failed attempt; the lock is held."""
+        self._excess.append(problem)
+        return Unscripted(problem)
 
     def asked(self, effect: type[EffectMarker] | None = None, *, entity: str | None = None) -> list[Asked]:
         """What was asked for, in order: all of it, or that of a type, or of an entity."""
@@ -163,13 +177,33 @@ class ScriptedHandlers:
 
 def _check(name: str, answer: Any) -> None:
     """Refuse what would be no answer, where it is written down."""
-    is_meant = issubclass(cast("type[object]", answer), Exception) if isinstance(answer, type) else callable(answer)
-    if is_meant or answer is None or isinstance(answer, (EventMarker, Exception, tuple, list)):
+    if _is_plain(answer):
         return
+    is_function = callable(answer) and not isinstance(answer, type)
+    if is_function and not inspect.iscoroutinefunction(answer):
+        try:
+            inspect.signature(answer).bind(None, None)
+        except TypeError as error:
+            message = f"{name} can't be answered by {answer!r}, which does not take an effect and its Call: {error}"
+            raise TypeError(message) from None
+        except ValueError:  # of a function that is not written in Python
+            pass
+        return
+    what = "the coroutine function " if is_function else ""
     message = (
-        f"{name} can't be answered by {answer!r}: events, exceptions, functions of effect and Call, and None can be"
+        f"{name} can't be answered by {what}{answer!r}: events, exceptions, functions of effect and Call, and None can "
+        "be"
     )
     raise TypeError(message)
+
+
+def _is_plain(answer: Any) -> bool:
+    """Whether it is an answer as it stands, and no function that has to be asked for one."""
+    if isinstance(answer, type):
+        return issubclass(cast("type[object]", answer), Exception)
+    if isinstance(answer, (tuple, list)):
+        return all(isinstance(each, EventMarker) for each in cast("Sequence[object]", answer))
+    return answer is None or isinstance(answer, (EventMarker, Exception))
 
 
 def _excess(script: _Script, effect: Any, call: Call) -> str:

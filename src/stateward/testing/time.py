@@ -62,12 +62,15 @@ def pass_time(engine: Engine, clock: Clock, by: timedelta) -> None:
 
     Raises:
         AssertionError: more becomes due on the way than a thousand times can be done.
+        ValueError: the engine has another clock, or `by` is negative.
     """
+    _check_engine(engine, clock, Engine)
     _follow(engine, _passing(clock, by))
 
 
 async def pass_time_async(engine: AsyncEngine, clock: Clock, by: timedelta) -> None:
     """As `pass_time`, for an engine of tasks."""
+    _check_engine(engine, clock, AsyncEngine)
     await _follow_async(engine, _passing(clock, by))
 
 
@@ -84,16 +87,38 @@ def run_to_rest(engine: Engine, clock: Clock, *, within: timedelta = WITHIN) -> 
     Raises:
         AssertionError: something is left that is never done, since nobody handles it or it is paused, or since the
             engine does not come to rest; the text says what.
+        ValueError: the engine has another clock.
     """
+    _check_engine(engine, clock, Engine)
     _follow(engine, _resting(clock, within))
 
 
 async def run_to_rest_async(engine: AsyncEngine, clock: Clock, *, within: timedelta = WITHIN) -> None:
     """As `run_to_rest`, for an engine of tasks."""
+    _check_engine(engine, clock, AsyncEngine)
     await _follow_async(engine, _resting(clock, within))
 
 
+def _check_engine(engine: Engine | AsyncEngine, clock: Clock, kind: type[Engine] | type[AsyncEngine]) -> None:
+    """See whether time can go by for an engine: another clock would be moved for nothing, and the test see nothing.
+
+    Raises:
+        TypeError: it is the other kind of engine.
+        ValueError: it has another clock.
+    """
+    if not isinstance(engine, kind):
+        ending = "the functions whose names end in _async are for that" if kind is Engine else "no _async is for that"
+        message = f"this is for {kind.__name__}, and it was given {type(engine).__name__}: {ending}"
+        raise TypeError(message)
+    if engine.clock is not clock:
+        message = f"the engine has another clock than {clock!r}: make it with clock=clock"
+        raise ValueError(message)
+
+
 def _passing(clock: Clock, by: timedelta) -> _Course:
+    if by < timedelta(0):
+        message = f"time does not go back, by {by}"
+        raise ValueError(message)
     end = clock.now + by
     waiting = yield
     for _ in range(STOPS_MAX):
