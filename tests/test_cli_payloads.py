@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import click
 import pytest
 
-from stateward import Event
+from stateward import Event, FrozenMap
 from stateward.chart import EventMarker
 from stateward.cli.payloads import read_value
 
@@ -35,6 +35,7 @@ class Packed(EventMarker):
     box: str
     weight: float = 1.0
     sizes: tuple[int, ...] = ()
+    labels: FrozenMap[str, int] | None = None
 
 
 class Model:
@@ -69,6 +70,8 @@ class Model:
         (Paid, ["amount=2", "lines=[1]", "note=[urgent]"], Paid(Decimal(2), lines=(1,), note="[urgent]")),
         (Paid, ["amount=2", "lines=[1]", 'note={"x": 1}'], Paid(Decimal(2), lines=(1,), note='{"x": 1}')),
         (Packed, ["box=[1]", "sizes=[1]"], Packed("[1]", sizes=(1,))),
+        (Packed, ["box={}", 'labels={"x": 1}'], Packed("{}", labels=FrozenMap({"x": 1}))),
+        (Packed, ['{"box": "x", "labels": {"y": 2}}'], Packed("x", labels=FrozenMap({"y": 2}))),
         (Packed, ["box=a=b", "weight=2"], Packed("a=b", 2.0)),
         (Packed, ['{"box": "x"}'], Packed("x")),
     ],

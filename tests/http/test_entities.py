@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import pytest
 
-from stateward import Chart, Context, ContextMarker, Event, EventMarker, Final, Lifecycle, State, on
+from stateward import Chart, Context, ContextMarker, Event, EventMarker, Final, FrozenMap, Lifecycle, State, on
 from stateward.http import Token
 from stateward.ledger import Actor
 from tests.http.orders import Cancel, Order, OrderLifecycle, Pay, Ship
@@ -473,6 +473,38 @@ class BoxLifecycle(Lifecycle[Box]):
 
     label = on(Label, shut.stay(do=stick))
     leave = on(Leave, shut.to(gone))
+
+
+class Shelf(Context):
+    counts: FrozenMap[str, int] = FrozenMap()
+
+
+class Stock(Event):
+    added: FrozenMap[str, int]
+
+
+def add_up(shelf: Shelf, event: Stock) -> Shelf:
+    return shelf.replace(counts=FrozenMap({**shelf.counts, **event.added}))
+
+
+class ShelfLifecycle(Lifecycle[Shelf]):
+    version = 1
+
+    there = State(initial=True)
+    gone = Final()
+
+    stock = on(Stock, there.stay(do=add_up))
+    leave = on(Leave, there.to(gone))
+
+
+def test_a_frozen_map_is_an_object(start: StartService) -> None:
+    service = start(lifecycles=[ShelfLifecycle])
+    assert service.client.post("/entities/Shelf", json={"id": "s", "context": {"counts": {"a": 1}}}).status_code == 201
+    sent = {"event": "Stock", "payload": {"added": {"b": 2}}}
+    assert service.client.post("/entities/Shelf/s/events", json=sent).status_code == 200
+    assert service.client.get("/entities/Shelf/s").json()["context"] == {"counts": {"a": 1, "b": 2}}
+    wrong = {"event": "Stock", "payload": {"added": {"b": "two"}}}
+    assert service.client.post("/entities/Shelf/s/events", json=wrong).status_code == 422
 
 
 def test_dataclasses_are_contexts_and_events_like_any(start: StartService) -> None:

@@ -112,8 +112,10 @@ def _types(kind: Any) -> dict[str, Any]:
 def _takes_text(kind: Any, text: str) -> bool:
     import msgspec
 
+    from stateward.ledger.codec import read_frozen
+
     try:
-        msgspec.convert(text, type=kind, strict=False)
+        msgspec.convert(text, type=kind, strict=False, dec_hook=read_frozen)
     except (ValueError, TypeError):  # the latter of a type that msgspec does not know
         return False
     return True
@@ -137,7 +139,9 @@ def _converter(kind: Any) -> Callable[[Any], Any]:
 
     import msgspec
 
-    return partial(msgspec.convert, type=kind, strict=False)
+    from stateward.ledger.codec import read_frozen
+
+    return partial(msgspec.convert, type=kind, strict=False, dec_hook=read_frozen)
 
 
 def _made(what: str, kind: Any, make: Callable[[], Any]) -> Any:

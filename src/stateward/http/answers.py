@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from stateward.chart import FrozenMap
+
 __all__ = ["Answer", "answer_with", "as_plain", "to_json"]
 
 _JSON = b"application/json"
@@ -50,7 +52,9 @@ class Answer:
 
 
 def as_plain(value: Any) -> Any:
-    """What msgspec does not know as what it does: a pydantic model as its fields, anything else as its text."""
+    """What msgspec does not know as what it does: a model or a frozen map by its fields, anything else as its text."""
+    if isinstance(value, FrozenMap):
+        return dict(value)
     dump: Any = getattr(value, "model_dump", None)
     return dump(mode="json") if dump is not None else repr(value)
 

@@ -13,6 +13,7 @@ from stateward.chart import Chart, Done, Elapsed, EventMarker, Started
 from stateward.http.problems import Problem
 from stateward.http.requests import decoded
 from stateward.http.schemas import schema_of
+from stateward.ledger.codec import read_frozen
 
 __all__ = ["Form", "Kind", "Kinds"]
 
@@ -27,7 +28,7 @@ class Form:
         """What problems call it."""
         self.kind = kind
         validate: Any = getattr(kind, "model_validate_json", None)
-        self._decode: Callable[[Any], Any] = validate or msgspec.json.Decoder(kind).decode
+        self._decode: Callable[[Any], Any] = validate or msgspec.json.Decoder(kind, dec_hook=read_frozen).decode
         self._names = _names_of(kind)
 
     def read(self, data: msgspec.Raw) -> Any:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, cast
+from types import GenericAlias
+from typing import Any, cast, get_args, get_origin
 
 import msgspec
 
-from stateward.chart import Chart
+from stateward.chart import Chart, FrozenMap
 from stateward.errors import Unkeepable
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "from_micros",
     "is_keepable",
     "json_text",
+    "read_frozen",
     "to_micros",
 ]
 
@@ -106,7 +108,7 @@ def encode(what: str, value: object) -> str:
     """
     try:
         dump: Any = getattr(value, "model_dump", None)  # a pydantic model, which msgspec does not know
-        data = msgspec.json.encode(dump(mode="json") if dump is not None else value)
+        data = msgspec.json.encode(dump(mode="json") if dump is not None else value, enc_hook=_as_json)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         problem = f"{what} can't be written as JSON: {error}"
         raise Unkeepable(problem) from None
@@ -138,7 +140,31 @@ def _holds(value: object, is_bad: Callable[[object], bool]) -> bool:
     return False
 
 
+def _as_json(value: Any) -> Any:
+    """The plain value of what msgspec does not know."""
+    if isinstance(value, FrozenMap):
+        return dict(value)
+    message = f"Encoding objects of type {type(value).__name__} is unsupported"
+    raise NotImplementedError(message)
+
+
+def read_frozen(kind: Any, value: Any) -> Any:
+    """What msgspec does not know, of its plain value: a `dec_hook`.
+
+    Raises:
+        NotImplementedError: it is of another class than those that declarations offer.
+        ValueError: it does not fit.
+    """
+    if get_origin(kind) is FrozenMap:
+        as_dict: Any = GenericAlias(dict, get_args(kind))
+        return FrozenMap(msgspec.convert(value, as_dict, str_keys=True, dec_hook=read_frozen))
+    message = f"{kind!r} can't be read from JSON"
+    raise NotImplementedError(message)
+
+
 def _as_builtin(value: Any) -> Any:
+    if isinstance(value, FrozenMap):
+        return dict(value)
     dump: Any = getattr(value, "model_dump", None)
     if dump is not None:
         return dump(mode="python")
@@ -192,7 +218,7 @@ def decode_value(kind: Any, text: str) -> Any:
 @lru_cache(maxsize=1024)
 def _decoder(kind: Any) -> Callable[[str], Any]:
     validate: Any = getattr(kind, "model_validate_json", None)
-    return validate if validate is not None else msgspec.json.Decoder(kind).decode
+    return validate if validate is not None else msgspec.json.Decoder(kind, dec_hook=read_frozen).decode
 
 
 def digest_of_event(name: str, payload: str) -> bytes:

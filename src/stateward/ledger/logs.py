@@ -23,7 +23,7 @@ from stateward.errors import (
     MapInvalid,
     Unkeepable,
 )
-from stateward.ledger.codec import check_text, encode
+from stateward.ledger.codec import check_text, encode, read_frozen
 from stateward.ledger.results import Actor
 
 __all__ = ["BadRow", "Log", "LogMap", "LogRow", "make_value", "read_map"]
@@ -153,7 +153,7 @@ def _maker(kind: Any) -> tuple[Mapping[str, str], Callable[[Mapping[str, str]], 
         return names, validate
     if issubclass(kind, msgspec.Struct):
         names = {each.name: each.encode_name for each in msgspec.structs.fields(kind)}
-    return names, partial(msgspec.convert, type=kind, strict=False)
+    return names, partial(msgspec.convert, type=kind, strict=False, dec_hook=read_frozen)
 
 
 @lru_cache(maxsize=1024)
