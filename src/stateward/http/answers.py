@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -54,7 +54,7 @@ class Answer:
 def as_plain(value: Any) -> Any:
     """What msgspec does not know as what it does: a model or a frozen map by its fields, anything else as its text."""
     if isinstance(value, FrozenMap):
-        return dict(value)
+        return dict(cast("Any", value))
     dump: Any = getattr(value, "model_dump", None)
     return dump(mode="json") if dump is not None else repr(value)
 

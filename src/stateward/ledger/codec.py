@@ -143,7 +143,7 @@ def _holds(value: object, is_bad: Callable[[object], bool]) -> bool:
 def _as_json(value: Any) -> Any:
     """The plain value of what msgspec does not know."""
     if isinstance(value, FrozenMap):
-        return dict(value)
+        return dict(cast("Any", value))
     message = f"Encoding objects of type {type(value).__name__} is unsupported"
     raise NotImplementedError(message)
 
@@ -164,7 +164,7 @@ def read_frozen(kind: Any, value: Any) -> Any:
 
 def _as_builtin(value: Any) -> Any:
     if isinstance(value, FrozenMap):
-        return dict(value)
+        return dict(cast("Any", value))
     dump: Any = getattr(value, "model_dump", None)
     if dump is not None:
         return dump(mode="python")
