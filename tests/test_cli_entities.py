@@ -131,7 +131,7 @@ def test_the_newest_version_is_taken_unless_another_is_named(here: Path) -> None
         assert f"there is no version 3 of Order; these are: {known}\n" in told
     # Each is sent what its own version knows.
     assert data("send", "Order", "old", "Buy", *where)["state"] == "charging"
-    assert "there is no event of Order version 2 Buy" in run("send", "Order", "new", "Buy", *where, code=2).stderr
+    assert "there is no event Buy of Order version 2" in run("send", "Order", "new", "Buy", *where, code=2).stderr
     assert data("list", "Order", "--version", "2", *where)[0]["state"] == "fresh"
     counts = {(each["version"], each["state"]): each["count"] for each in data("census", *where)}
     assert counts == {(1, "charging"): 1, (2, "fresh"): 2}
@@ -187,9 +187,9 @@ def test_what_does_not_fit_is_told_and_nothing_is_sent(parcels: Engine, words: l
     ("arguments", "problem"),
     [
         (["send", "Oder", "A-17", "Buy"], "there is no lifecycle of the kind Oder; did you mean Order?"),
-        (["send", "Order", "A-17", "Bye"], "there is no event of Order version 1 Bye; did you mean Buy?"),
-        (["send", "Order", "A-17", "Refund"], "there is no event of Order version 1 Refund; these are: Buy, Charged"),
-        (["list", "Order", "--state", "pendign"], "there is no state of Order pendign; did you mean pending?"),
+        (["send", "Order", "A-17", "Bye"], "there is no event Bye of Order version 1; did you mean Buy?"),
+        (["send", "Order", "A-17", "Refund"], "there is no event Refund of Order version 1; these are: Buy, Charged"),
+        (["list", "Order", "--state", "pendign"], "there is no state pendign of Order; did you mean pending?"),
         (["repair", "Order", "A-17", "piad", "--reason", "x", *ANN], "did you mean paid?"),
         (["timers", "Oder"], "there is no lifecycle of the kind Oder; did you mean Order?"),
         (["list", "Order", "--unmoved-since", "soon"], "is no time in ISO 8601"),
@@ -637,3 +637,11 @@ def test_entities_on_postgres(postgres_dsn: str) -> None:
     assert "Order A-1 is in charging" in run("show", "Order", "A-1", "--ledger", postgres_dsn).stdout
     assert run("send", "Order", "nobody", "Buy", *where, code=4).stderr == "Error: there is no Order nobody\n"
     assert run("tail", "--ledger", postgres_dsn, "-n", "1").stdout.rstrip().split("  ")[2] == "Buy"
+
+
+def test_an_id_moves_no_cursor_of_a_terminal(parcels: Engine) -> None:
+    entity = "p\x1b[2J\n9"
+    parcels.create(ParcelLifecycle, entity, Parcel(), actor="a:1")
+    sent = run("send", "Parcel", entity, "Pay", "amount=100", *PARCELS)
+    assert "\x1b" not in sent.stdout
+    assert sent.stdout.startswith("Parcel p [2J 9: ordered -> paid, by Pay\n")

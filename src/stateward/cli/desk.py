@@ -158,7 +158,7 @@ class Desk:
             click.UsageError: the engine has others.
         """
         kinds = {each.kind for each in self.engine.charts}
-        return find_name("lifecycle of the kind", kind, sorted(kinds)) if kinds else kind
+        return find_name("lifecycle of the kind {}", kind, sorted(kinds)) if kinds else kind
 
     def chart_of(self, kind: str, version: int | None = None) -> Chart[Any]:
         """The newest chart of a kind, or that of a version.
@@ -175,7 +175,7 @@ def chart_among(charts: Sequence[Chart[Any]], kind: str, version: int | None = N
     Raises:
         click.UsageError: there is none.
     """
-    name = find_name("lifecycle of the kind", kind, sorted({each.kind for each in charts}))
+    name = find_name("lifecycle of the kind {}", kind, sorted({each.kind for each in charts}))
     versions = {each.version: each for each in charts if each.kind == name}
     if version is not None and version not in versions:
         message = f"there is no version {version} of {name}; these are: {', '.join(map(str, sorted(versions)))}"

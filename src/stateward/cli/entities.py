@@ -146,7 +146,7 @@ def version_of(kind: str, entity: str) -> Choose:
     def choose(store: Ledger, charts: Sequence[Chart[Any]]) -> Sequence[Chart[Any]]:
         from stateward.ledger.reading import fetch_entity
 
-        name = find_name("lifecycle of the kind", kind, (each.kind for each in charts))
+        name = find_name("lifecycle of the kind {}", kind, (each.kind for each in charts))
         by_version = {(each.kind, each.version): each for each in charts}
         found = store.run(fetch_entity(name, entity, by_version))
         return [by_version[name, found.version]]
@@ -175,7 +175,7 @@ def read_event(chart: Chart[Any], event: str, payload: Sequence[str]) -> EventMa
     from stateward.chart import Done, Elapsed, Started
 
     events = {name: each for name, each in chart.events.items() if not issubclass(each, (Started, Elapsed, Done))}
-    name = find_name(f"event of {chart.kind} version {chart.version}", event, events)
+    name = find_name(f"event {{}} of {chart.kind} version {chart.version}", event, events)
     made: EventMarker = read_value(f"the event {name}", events[name], payload)
     return made
 
@@ -190,7 +190,7 @@ def find_state(charts: Sequence[Chart[Any]], state: str) -> str:
     known = [
         each.path for chart in charts for each in chart.states[1:] if not each.children and not each.kind.is_history
     ]
-    return "|".join(find_name(f"state of {kind}", each, known) for each in state.split("|"))
+    return "|".join(find_name(f"state {{}} of {kind}", each, known) for each in state.split("|"))
 
 
 def in_use(kind: str | None) -> Choose:
@@ -199,7 +199,7 @@ def in_use(kind: str | None) -> Choose:
     def choose(store: Ledger, charts: Sequence[Chart[Any]]) -> Sequence[Chart[Any]]:
         from stateward.ledger.reading import count_census
 
-        name = None if kind is None else find_name("lifecycle of the kind", kind, (each.kind for each in charts))
+        name = None if kind is None else find_name("lifecycle of the kind {}", kind, (each.kind for each in charts))
         counts = store.run(count_census(name))
         used = {(each, version) for each, version, _, count in counts if count}
         return [each for each in charts if (each.kind, each.version) in used]

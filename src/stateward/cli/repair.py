@@ -19,7 +19,7 @@ from stateward.cli.desk import (
     told_time,
 )
 from stateward.cli.entities import find_entity, find_state
-from stateward.cli.output import output_option, write_rows
+from stateward.cli.output import on_one_line, output_option, write_rows
 from stateward.cli.pause import needed
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _force(desk: Desk, found: Entity[Any], state: str) -> Forced:
 def _show(found: Entity[Any], forced: Forced, timers: Sequence[RunningTimer], applied: Applied[Any] | None) -> None:
     """The entity as it is, what changes, and whether it has."""
     click.echo(
-        f"{found.kind} {found.id} {'was' if applied else 'is'} in {found.state}, "
+        f"{found.kind} {on_one_line(found.id)} {'was' if applied else 'is'} in {found.state}, "
         f"at revision {found.revision} since {told_time(found.updated_at)}, on version {found.version}"
     )
     due = {each.name: each.due_at for each in timers}

@@ -53,7 +53,7 @@ def write_applied(applied: Applied[Any], event: str, before: str | None, output:
             output,
         )
         return
-    who = f"{applied.kind} {applied.entity}"
+    who = f"{applied.kind} {on_one_line(applied.entity)}"
     if applied.outcome == "already_done":
         click.echo(f"{who}: {event} has nothing left to do, it is in {painted(applied.state, bold=True)}")
     else:

@@ -25,7 +25,7 @@ def find_name(what: str, word: str, known: Iterable[str]) -> str:
     """A name as it is written: the very one, or the only one that differs in case alone.
 
     Args:
-        what: what it is to name, for the message: `event of Order in version 1`.
+        what: what it is to name, for the message: `event {} of Order version 1`.
         word: what was given.
         known: the names that there are.
 
@@ -40,7 +40,7 @@ def find_name(what: str, word: str, known: Iterable[str]) -> str:
         return alike[0]
     more = f" and {len(names) - _SHOWN_MAX} more" if len(names) > _SHOWN_MAX else ""
     hint = did_you_mean(word, names) or f"; these are: {', '.join(sorted(names)[:_SHOWN_MAX]) or 'none'}{more}"
-    message = f"there is no {what} {word}{hint}"
+    message = f"there is no {what.replace('{}', word)}{hint}"
     raise click.UsageError(message)
 
 
