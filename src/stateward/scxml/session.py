@@ -112,6 +112,8 @@ class Session:
         self._on_log = on_log
         self._children: dict[str, Session] = {}
         """Those that run, by the place of their `<invoke>`."""
+        self._ended: dict[str, Session] = {}
+        """Those that have ended by themselves beside a state that is still active: what they sent may be on its way."""
         self._errors: list[ScxmlEvent] = []
         """What went wrong with what the step that is being taken has asked for."""
         self._last: Event = Started()
@@ -223,9 +225,9 @@ class Session:
         assert parent is not None
         self._end()
         parent._children.pop(self._place, None)
-        self.processor.post(
-            parent, error_event("error.execution", str(error), element="invoke", invokeid=self.invokeid)
-        )
+        parent._ended[self._place] = self
+        told = error_event("error.execution", str(error), element="invoke", invokeid=self.invokeid)
+        self.processor.post(parent, told, self)
 
     def _receive(self, event: ScxmlEvent) -> None:
         """What is done with an event before transitions are looked for, if none has taken it."""
@@ -261,6 +263,7 @@ class Session:
         self._end()
         if self.parent is not None and not self._is_cancelled:
             self.parent._children.pop(self._place, None)
+            self.parent._ended[self._place] = self
             done = ScxmlEvent(f"done.invoke.{self.invokeid}", self._plain(result), invokeid=self.invokeid)
             self.processor.post(self.parent, done, self)
 
@@ -287,6 +290,7 @@ class Session:
         for child in self.children:  # of one that ended without running its exit handlers
             child._cancel()
         self._children.clear()
+        self._ended.clear()
         self.processor.remove(self)
 
     # What its actions ask for.
@@ -306,10 +310,7 @@ class Session:
             case Invoke():
                 self._invoke(effect)
             case Uninvoke():
-                child = self._children.pop(effect.place, None)
-                if child is not None:
-                    child._cancel()
-                    self.processor.drop_between(child, self)
+                self._uninvoke(effect.place)
             case Forward():
                 child = self._children.get(effect.place)
                 if child is not None:
@@ -389,6 +390,16 @@ class Session:
         except StatewardError as error:
             reason = str(error)
         self._errors.append(error_event(kind, reason, element="invoke", invokeid=asked.invokeid))
+
+    def _uninvoke(self, place: str) -> None:
+        """Cancel a child, or forget one that has ended; what either has sent and has not arrived is dropped."""
+        child = self._children.pop(place, None)
+        if child is not None:
+            child._cancel()
+        ended = self._ended.pop(place, None)
+        for each in (child, ended):
+            if each is not None:
+                self.processor.drop_between(each, self)
 
     def _chart_of(self, asked: Invoke) -> Chart[Data]:
         assert self._prologue is not None, "only what was read from SCXML invokes"
