@@ -112,8 +112,6 @@ class Session:
         self._on_log = on_log
         self._children: dict[str, Session] = {}
         """Those that run, by the place of their `<invoke>`."""
-        self._ended: dict[str, Session] = {}
-        """Those that have ended by themselves beside a state that is still active: what they sent may be on its way."""
         self._errors: list[ScxmlEvent] = []
         """What went wrong with what the step that is being taken has asked for."""
         self._last: Event = Started()
@@ -225,7 +223,6 @@ class Session:
         assert parent is not None
         self._end()
         parent._children.pop(self._place, None)
-        parent._ended[self._place] = self
         told = error_event("error.execution", str(error), element="invoke", invokeid=self.invokeid)
         self.processor.post(parent, told, self)
 
@@ -263,7 +260,6 @@ class Session:
         self._end()
         if self.parent is not None and not self._is_cancelled:
             self.parent._children.pop(self._place, None)
-            self.parent._ended[self._place] = self
             done = ScxmlEvent(f"done.invoke.{self.invokeid}", self._plain(result), invokeid=self.invokeid)
             self.processor.post(self.parent, done, self)
 
@@ -290,7 +286,6 @@ class Session:
         for child in self.children:  # of one that ended without running its exit handlers
             child._cancel()
         self._children.clear()
-        self._ended.clear()
         self.processor.remove(self)
 
     # What its actions ask for.
@@ -310,7 +305,10 @@ class Session:
             case Invoke():
                 self._invoke(effect)
             case Uninvoke():
-                self._uninvoke(effect.place)
+                child = self._children.pop(effect.place, None)
+                if child is not None:
+                    child._cancel()
+                    self.processor.drop_between(child, self)
             case Forward():
                 child = self._children.get(effect.place)
                 if child is not None:
@@ -381,6 +379,7 @@ class Session:
             elif any(each.invokeid == asked.invokeid for each in self.children):
                 reason = f"a child {brief(asked.invokeid)} runs already"
             else:
+                self.processor.drop_of_child(self, asked.invokeid)
                 child = Session._invoked(self, self._chart_of(asked), asked)
                 if not child.is_finished:
                     self._children[asked.place] = child
@@ -390,16 +389,6 @@ class Session:
         except StatewardError as error:
             reason = str(error)
         self._errors.append(error_event(kind, reason, element="invoke", invokeid=asked.invokeid))
-
-    def _uninvoke(self, place: str) -> None:
-        """Cancel a child, or forget one that has ended; what either has sent and has not arrived is dropped."""
-        child = self._children.pop(place, None)
-        if child is not None:
-            child._cancel()
-        ended = self._ended.pop(place, None)
-        for each in (child, ended):
-            if each is not None:
-                self.processor.drop_between(each, self)
 
     def _chart_of(self, asked: Invoke) -> Chart[Data]:
         assert self._prologue is not None, "only what was read from SCXML invokes"
