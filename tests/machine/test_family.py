@@ -281,6 +281,37 @@ def test_an_end_that_its_parent_fails_on_is_told_again() -> None:
     assert machine.context.total == 1
 
 
+def test_an_end_that_its_parent_has_failed_on_is_told_after_a_restore_with_its_data() -> None:
+    is_broken = True
+
+    def take(cart: Cart, event: Done) -> Cart:
+        if is_broken:
+            message = "broken"
+            raise ValueError(message)
+        return cart.replace(paid=event.data)
+
+    class Holder(Lifecycle[Cart]):
+        paying = State(initial=True, child=Child(PaymentLifecycle, payment_of))
+        end = State()
+        over = Final()
+        settle = done(paying.to(end, do=take))
+        order = on(Order, end.stay())
+        cancel = on(Cancel, end.to(over))
+
+    machine = FamilyMachine(Holder, Cart(total=1))
+    with pytest.raises(ActionFailed, match="broken"):
+        machine.child("paying").send(Authorize(7))
+    is_broken = False
+    again = FamilyMachine.restore_family(Holder, machine.family())
+    again.send(Order())
+    assert (again.state, again.context.paid) == ("end", 7)
+    assert again.children == {}
+    by_child = FamilyMachine.restore_family(Holder, machine.family())
+    with pytest.raises(Refused, match="finished"):
+        by_child.child("paying").send(Authorize(7))
+    assert (by_child.state, by_child.context.paid) == ("end", 7)
+
+
 def test_children_have_children_and_all_end_with_their_state() -> None:
     class Inner(Lifecycle[Cart]):
         working = State(initial=True, child=Child(PaymentLifecycle, payment_of))

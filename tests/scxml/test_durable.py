@@ -166,6 +166,15 @@ def test_what_is_no_value_is_told(data: Any) -> None:
         from_json(data)
 
 
+@pytest.mark.parametrize("data", [object(), {"a": 1}, [[]]])
+def test_an_event_whose_data_are_no_value_is_told(make_ledger: MakeLedger, data: Any) -> None:
+    chart = read(DOOR)
+    with Engine(make_ledger(), lifecycles=[chart]) as engine:
+        engine.create(chart, "front", first_data(), actor="user:1")
+        with pytest.raises(Unkeepable, match=r"is no value of a document: freeze"):
+            engine.send(chart, "front", ScxmlEvent("open", data), actor="user:1")
+
+
 def test_an_event_is_read_back_equal() -> None:
     for event in (
         ScxmlEvent("e"),

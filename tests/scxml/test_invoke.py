@@ -387,6 +387,20 @@ def test_what_a_child_has_sent_before_it_is_cancelled_and_has_not_arrived_is_dro
     assert logged == []
 
 
+def test_the_end_of_a_child_whose_state_was_left_before_it_arrived_is_not_that_of_the_next_one() -> None:
+    first_ends = f"""<datamodel><data id="n"/></datamodel>
+    <state id="i"><transition cond="n == 1" target="f"/></state>{DONE}"""
+    runs = invoke(first_ends, '<param name="n" expr="n"/>', id="c")
+    session, _ = start(
+        f"""<datamodel><data id="n" expr="0"/></datamodel>
+    <state id="a"><onentry><assign location="n" expr="n + 1"/><if cond="n == 1"><send event="again"/></if></onentry>
+    {runs}<transition event="again" target="a"/><transition event="done.invoke.c" target="b"/></state><state id="b"/>"""
+    )
+    assert session.configuration == ("a",)
+    assert len(session.children) == 1
+    assert session.data == {"n": 2}
+
+
 def test_children_of_children_end_with_them_innermost_after_their_state() -> None:
     leaf = '<state id="z"><onexit><log expr="\'leaf\'"/></onexit></state>'
     middle = f'<state id="y"><onexit><log expr="\'middle\'"/></onexit>{invoke(leaf)}</state>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -229,6 +230,22 @@ def test_so_many_requests_are_read_at_a_time_and_closing_breaks_them_off(process
             each.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+def test_who_is_turned_away_and_has_gone_by_then_does_not_end_the_listening(processor: Processor) -> None:
+    port = port_of(processor)
+    start(processor, f'<state id="a">{EVERYTHING}</state>')
+    waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(CONNECTIONS_LIMIT)]
+    for _ in range(300):
+        gone = socket.socket()
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing resets
+        gone.connect(("127.0.0.1", port))
+        gone.close()
+    for each in waiting:
+        each.shutdown(socket.SHUT_WR)
+        assert each.recv(100).startswith(b"HTTP/1.1 400 ")
+        each.close()
+    assert send_raw(port, b"").startswith("HTTP/1.1 ")
 
 
 # What goes out.

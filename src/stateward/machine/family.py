@@ -36,7 +36,9 @@ class FamilySnapshot(msgspec.Struct, Generic[C], frozen=True):
 
     snapshot: Snapshot[C]
     children: dict[str, FamilySnapshot[Any]]
-    """Those that run, by the paths of their states."""
+    """Those that run, by the paths of their states, and those whose end their parent has not taken in."""
+    data: Any = None
+    """What its final state gave, once it has finished."""
 
 
 class FamilyMachine(MachineBase[C]):
@@ -127,7 +129,8 @@ class FamilyMachine(MachineBase[C]):
 
     def family(self) -> FamilySnapshot[C]:
         """It and its children as one value; `restore_family` goes on from it."""
-        return FamilySnapshot(self._snapshot, {path: child.family() for path, child in self._children.items()})
+        children = {path: child.family() for path, child in self._children.items()}
+        return FamilySnapshot(self._snapshot, children, self._data)
 
     @classmethod
     def restore_family(
@@ -143,6 +146,7 @@ class FamilyMachine(MachineBase[C]):
             SnapshotInvalid: a snapshot belongs to another chart, or a child to a state that has none or is not active.
         """
         machine = cls.restore(lifecycle, family.snapshot, listeners=listeners)
+        machine._data = family.data
         declared = children_of(machine.chart)
         for path, each in family.children.items():
             if path not in declared or not machine.is_in(path):
@@ -151,6 +155,8 @@ class FamilyMachine(MachineBase[C]):
             child = cls.restore_family(declared[path].chart, each)
             child._parent, child._place = machine, path
             machine._children[path] = child
+            if child.is_finished:  # its parent failed on its end, and is told again
+                machine._ended.append(child)
         return machine
 
     # What follows from a step.

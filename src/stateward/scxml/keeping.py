@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from stateward.scxml.values import ListValue, MapValue, RecordValue, SetValue, TupleValue, Value
+from stateward.scxml.values import Compound, ListValue, MapValue, RecordValue, SetValue, TupleValue, Value
 
 if TYPE_CHECKING:
     from stateward.scxml.messages import ScxmlEvent
@@ -22,7 +22,11 @@ _WHOLE_MAX = 2**53
 
 
 def to_json(value: Value) -> Any:
-    """A value as JSON."""
+    """A value as JSON.
+
+    Raises:
+        TypeError: it is none.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _WHOLE_MAX:
@@ -37,6 +41,9 @@ def to_json(value: Value) -> Any:
         return {"tuple" if isinstance(value, TupleValue) else "set": [to_json(each) for each in value.items]}
     if isinstance(value, RecordValue):
         return {"record": [to_json(value.kind), to_json(value.fields)]}
+    if not isinstance(value, Compound):
+        message = f"{type(value).__name__} is no value of a document: freeze(...) makes one of plain data"
+        raise TypeError(message)
     return _opaque_to_json(value)
 
 

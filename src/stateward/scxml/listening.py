@@ -110,8 +110,7 @@ class Listener:
                     self._open[connection] = thread
                     thread.start()
                     continue
-            _respond(connection, 503)
-            connection.close()
+            _turn_away(connection)
 
     def _serve(self, connection: socket.socket) -> None:
         try:
@@ -219,6 +218,16 @@ class _Incoming:
 def _respond(connection: socket.socket, status: int) -> None:
     text = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     connection.sendall(text.encode())
+
+
+def _turn_away(connection: socket.socket) -> None:
+    """Answer that there is no room; one that has gone away by then must not end the listening."""
+    with connection:
+        try:
+            connection.settimeout(0)  # the answer fits into any buffer: nobody is waited for
+            _respond(connection, 503)
+        except OSError:
+            return
 
 
 def _break_off(connection: socket.socket) -> None:

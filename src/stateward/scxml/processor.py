@@ -252,6 +252,17 @@ class Processor:
         """Drop what one session has sent to another and has not arrived yet."""
         self._drop(each for each in self._queue if each.sender is sender and each.to is to)
 
+    def drop_of_child(self, parent: Session, invokeid: str) -> None:
+        """Drop what a child of that id has sent to its parent and has not arrived: another takes the id."""
+        self._drop(
+            each
+            for each in self._queue
+            if each.to is parent
+            and each.sender is not None
+            and each.sender.parent is parent
+            and each.event.invokeid == invokeid
+        )
+
     # The loop.
 
     @contextmanager

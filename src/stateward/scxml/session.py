@@ -223,9 +223,8 @@ class Session:
         assert parent is not None
         self._end()
         parent._children.pop(self._place, None)
-        self.processor.post(
-            parent, error_event("error.execution", str(error), element="invoke", invokeid=self.invokeid)
-        )
+        told = error_event("error.execution", str(error), element="invoke", invokeid=self.invokeid)
+        self.processor.post(parent, told, self)
 
     def _receive(self, event: ScxmlEvent) -> None:
         """What is done with an event before transitions are looked for, if none has taken it."""
@@ -380,6 +379,7 @@ class Session:
             elif any(each.invokeid == asked.invokeid for each in self.children):
                 reason = f"a child {brief(asked.invokeid)} runs already"
             else:
+                self.processor.drop_of_child(self, asked.invokeid)
                 child = Session._invoked(self, self._chart_of(asked), asked)
                 if not child.is_finished:
                     self._children[asked.place] = child
