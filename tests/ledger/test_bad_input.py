@@ -71,6 +71,7 @@ SENDINGS: dict[str, tuple[dict[str, Any], type[Any], str]] = {
     "a NUL": ({"event": Pay(amount=100, note="a\0b")}, Unkeepable, "Pay holds a NUL character"),
     "a NUL in the id": ({"entity": "p\0"}, Unkeepable, "the id holds a NUL character"),
     "a NUL in the key": ({"key": "k\0"}, Unkeepable, "the key holds a NUL character"),
+    "an actor without a kind": ({"actor": ":9"}, Unkeepable, "the actor ':9' has no kind: customer:9, say"),
     "a NUL in the actor": ({"actor": "shop:\0"}, Unkeepable, "the actor holds a NUL character"),
     "half a character": ({"event": Pay(amount=100, note="\ud800")}, Unkeepable, "surrogates not allowed"),
     "half a character in the id": ({"entity": "\udcff"}, Unkeepable, "the id holds half of a character"),

@@ -8,7 +8,7 @@ import msgspec
 
 from stateward.http.limits import Limits
 
-__all__ = ["DESCRIPTIONS", "Described", "header_of", "parameter_of"]
+__all__ = ["DESCRIPTIONS", "TIME", "Described", "header_of", "parameter_of"]
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +117,7 @@ DESCRIPTIONS: dict[str, Described] = {
     "openapi": Described(tag="machines", summary="This document", good="It.", answer="any"),
 }  # fmt: skip
 
-_TIME = {"type": "string", "format": "date-time"}
+TIME = {"type": "string", "format": "date-time", "pattern": "^(?!0001-|9999-)"}
 _NAME = {"type": "string", "minLength": 1, "pattern": "^[^\\u0000]*$"}
 _CURSOR = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,4000}$"}
 _RECORD_CURSOR = {"type": "string", "pattern": "^[0-9]{1,18}-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"}
@@ -127,8 +127,8 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     "id": {"in": "path", "required": True, "schema": {"type": "string", "minLength": 1}, "description": "The entity."},
     "version": {"schema": {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}, "description": "Only those on it."},
     "state": {"schema": {"type": "string"}, "description": "Only those in this configuration."},
-    "unmoved_since": {"schema": _TIME, "description": "Only those that have not moved since then."},
-    "due_by": {"schema": _TIME, "description": "Only those with an SLA that ends then, or has ended before."},
+    "unmoved_since": {"schema": TIME, "description": "Only those that have not moved since then."},
+    "due_by": {"schema": TIME, "description": "Only those with an SLA that ends then, or has ended before."},
     "after": {"schema": _CURSOR, "description": "`after` of the page before, of the same choice."},
     "event": {"required": True, "schema": {"type": "string"}, "description": "The event's wire name."},
     "payload": {
@@ -164,7 +164,9 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "Last-Event-ID": {"in": "header", "schema": _RECORD_CURSOR, "description": "As `after`, and before it."},
     "Stateward-Actor": {
-        "in": "header", "schema": {"type": "string", "minLength": 1, "maxLength": 500, "pattern": "^[!-~]+$"},
+        "in": "header", "schema": {
+            "type": "string", "minLength": 1, "maxLength": 500, "pattern": "^[!-9;-~][!-~]*(?: +[!-~]+)*$",
+        },
         "description": "Who does it, kind:id. With tokens, only one that acts for others may say so.",
     },
     "traceparent": {

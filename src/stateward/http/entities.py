@@ -145,7 +145,7 @@ class EntityRoutes:
         version, state = query.value("version", int), query.text("state")
         unmoved_since = checked_time("unmoved_since", query.value("unmoved_since", datetime))
         due_by = checked_time("due_by", query.value("due_by", datetime))
-        if version is not None and abs(version) > _VERSION_MAX:
+        if version is not None and not 1 <= version <= _VERSION_MAX:
             raise Problem("invalid", f"the parameter version is {version}, which no version is")
         found = await self._face.ask(
             lambda engine: engine.list_page(

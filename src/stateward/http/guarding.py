@@ -200,9 +200,14 @@ def _actor_of(token: Token) -> Actor:
 
 def _named(value: bytes) -> Actor:
     try:
-        return Actor.of(check_text("the actor", value.decode()))
+        actor = Actor.of(check_text("the actor", value.decode()))
     except (UnicodeDecodeError, Unkeepable) as error:
         raise Problem("malformed", f"the header Stateward-Actor is no kind:id: {error}") from None
+    if b"\t" in value:  # the only other white space that a header may hold
+        raise Problem("malformed", "the header Stateward-Actor holds a tab")
+    if not actor.kind:
+        raise Problem("malformed", f"the header Stateward-Actor names no kind: customer{actor}, say")
+    return actor
 
 
 def _refuse_name(named: bytes | None) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from stateward.http import views
-from stateward.http.describing import DESCRIPTIONS, Described, header_of, parameter_of
+from stateward.http.describing import DESCRIPTIONS, TIME, Described, header_of, parameter_of
 from stateward.http.face import Operation
 from stateward.http.kinds import Form, Kind, Kinds
 from stateward.http.limits import Limits
@@ -179,7 +179,7 @@ class _KindSchemas:
 
 _OCCURRED: Schema = {
     "occurred_at": {
-        "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],
+        "anyOf": [TIME, {"type": "null"}],
         "description": "When it happened, with a time zone; null: now.",
     }
 }

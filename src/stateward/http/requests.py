@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -98,7 +99,8 @@ class Query:
         if text is None:
             return None
         try:
-            return msgspec.convert(text, kind, strict=False)
+            # A text that is a number is one here; of a number msgspec would make a time, too.
+            return msgspec.convert(text, kind, strict=kind is datetime)
         except (msgspec.ValidationError, ValueError, OverflowError) as error:
             raise Problem("invalid", f"the parameter {name} is {text!r:.100}: {error}") from None
 

@@ -131,13 +131,20 @@ def _actor(given: Actor | str) -> Actor:
     if isinstance(given, str):
         return _read_actor(given)
     check_text("the actor", str(given))
-    return given
+    return _with_kind(given)
 
 
 @lru_cache(maxsize=1024)
 def _read_actor(text: str) -> Actor:
     """Few actors send many events."""
-    return Actor.of(check_text("the actor", text))
+    return _with_kind(Actor.of(check_text("the actor", text)))
+
+
+def _with_kind(actor: Actor) -> Actor:
+    if not actor.kind:
+        problem = f"the actor {str(actor)!r:.50} has no kind: customer:9, say"
+        raise Unkeepable(problem)
+    return actor
 
 
 def _key(key: str | None, source: Source) -> str | None:
