@@ -22,7 +22,6 @@ from uuid import uuid4
 import psutil
 
 from bench.http_client import APPLIED_EACH, LIFE, REFUSED_EACH, Load, Tally
-from bench.http_order import Deliver, Order, OrderLifecycle, Pay, Ship
 from bench.ledger.databases import temporary_folder
 from bench.measure import Effort
 from bench.report import Report, Table
@@ -30,6 +29,7 @@ from bench.work.processes import Elsewhere
 from stateward import AsyncEngine, Engine
 from stateward.http import Api
 from stateward.http.serving import ApiServer, listen_on
+from tests.http.orders import Deliver, Order, OrderLifecycle, Pay, Ship
 
 __all__ = ["measure"]
 

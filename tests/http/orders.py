@@ -1,4 +1,4 @@
-"""The orders of these tests: no worker has to do anything for one to be paid."""
+"""Orders over HTTP, for tests and benchmarks: no worker has to do anything for one to be paid."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ import psycopg
 import pytest
 
 from stateward.engine import AsyncEngine, Engine, Sending
-from stateward.engine.tail import Tail
+from stateward.engine.tail import AsyncTail, Tail
 from stateward.errors import CursorInvalid, LedgerUnavailable
 from stateward.ledger import Record
 from stateward.ledger.contract import Ledger, Trip
@@ -227,6 +227,13 @@ def test_a_task_follows_and_is_stopped(make_ledger: MakeLedger) -> None:
     assert asyncio.run(follow()) == [0, 1, 2]
 
 
+async def looked(tail: AsyncTail) -> None:
+    """Wait until it has looked, and waits for more."""
+    async with asyncio.timeout(WAIT_S):
+        while not tail.statistics().looks:
+            await asyncio.sleep(0)
+
+
 def test_a_task_that_follows_is_stopped_or_cancelled_while_it_waits(make_ledger: MakeLedger) -> None:
     async def follow() -> None:
         async with AsyncEngine(make_ledger(), lifecycles=[CountLifecycle]) as engine:
@@ -236,12 +243,12 @@ def test_a_task_that_follows_is_stopped_or_cancelled_while_it_waits(make_ledger:
                 return [each async for each in tail]
 
             reader = asyncio.create_task(read())
-            await asyncio.sleep(0.01)
+            await looked(tail)
             tail.stop()
             assert await asyncio.wait_for(reader, WAIT_S) == []
             tail = engine.tail(follow=True)
             reader = asyncio.create_task(read())
-            await asyncio.sleep(0.01)
+            await looked(tail)
             reader.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asyncio.wait_for(reader, WAIT_S)

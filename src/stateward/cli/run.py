@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stateward.cli.applications import app_named, app_option, find_engine
+from stateward.cli.lasting import grace_option, log_level_option
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -48,22 +49,9 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
     metavar="SECONDS",
     help="How often it looks, while idle, for what other processes have committed.",
 )
-@click.option(
-    "--grace",
-    type=click.FloatRange(min=0),
-    default=30.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long what goes on may take to end when it is told to stop.",
-)
+@grace_option
 @click.option("--listen", is_flag=True, help="Be woken by engines that notify; on PostgreSQL alone.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="What is logged to stderr, unless the application has set up logging.",
-)
+@log_level_option
 def command(
     *, app: str | None, concurrency: int, lease: float, poll: float, grace: float, listen: bool, log_level: str
 ) -> None:

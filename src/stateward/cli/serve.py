@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stateward.cli.applications import app_named, app_option, find_engine
+from stateward.cli.lasting import grace_option, log_level_option
 
 if TYPE_CHECKING:
     import socket
@@ -51,22 +52,9 @@ __all__ = ["command"]
     help="The origin of pages that may ask, https://desk.example.com. May be repeated.",
 )
 @click.option("--work", is_flag=True, help="Be a worker as well, as stateward run is: effects, timers, reconciliation.")
-@click.option(
-    "--grace",
-    type=click.FloatRange(min=0),
-    default=30.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long what goes on may take to end when it is told to stop.",
-)
+@grace_option
 @click.option("--access-log", is_flag=True, help="Log each request.")
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    show_default=True,
-    help="What is logged to stderr, unless the application has set up logging.",
-)
+@log_level_option
 def command(
     *,
     app: str | None,
